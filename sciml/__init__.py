@@ -1,0 +1,1 @@
+"""Write a PDE once; solve it, learn it, fit it, filter it, correct it."""

@@ -1,0 +1,1 @@
+"""Grid, vocabulary, equation, problem, propagator: what every other part meets in."""

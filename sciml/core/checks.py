@@ -1,0 +1,51 @@
+"""Checks at the boundary: one place that turns bad input into one clear sentence."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from sciml.core.errors import BlowUpError, InputError
+from sciml.core.grid import Grid
+
+
+def check_state(u: Tensor, grid: Grid, channels: int, *, who: str) -> None:
+    """Raise unless ``u`` is a state ``(*batch, channels, *grid.shape)`` with the grid's dtype and device."""
+    if not isinstance(u, Tensor):
+        raise InputError(f"{who}: the state is a {type(u).__name__}; give a torch.Tensor (torch.as_tensor(u) converts).")
+    expected = (channels, *grid.shape)
+    if u.ndim < len(expected) or tuple(u.shape[-len(expected) :]) != expected:
+        axes = ", ".join(map(str, expected))
+        raise InputError(f"{who}: the state has shape {tuple(u.shape)}; (*batch, {axes}) is expected, that is (*batch, channel, *space).")
+    if u.dtype != grid.dtype:
+        raise InputError(f"{who}: the state is {u.dtype} but the grid is {grid.dtype}; use u.to({grid.dtype}) or build on grid.to(dtype={u.dtype}).")
+    if u.device.type != grid.device.type:
+        raise InputError(f"{who}: the state is on {u.device} but the grid is on {grid.device}; use u.to('{grid.device}') or grid.to('{u.device}').")
+
+
+def check_step(dt: float, *, who: str) -> float:
+    """The time step as a float; raise unless it is positive and finite."""
+    try:
+        value = float(dt)
+    except (TypeError, ValueError):
+        raise InputError(f"{who}: dt={dt!r} is not a number; give a positive time step.") from None
+    if not (value > 0 and math.isfinite(value)):
+        raise InputError(f"{who}: dt={dt} given; a positive, finite time step is needed.")
+    return value
+
+
+def check_finite(u: Tensor, grid: Grid, *, time: float, dt: float, fields: tuple[str, ...], scheme: str, limit: float) -> None:
+    """Raise :class:`BlowUpError` if a state is not finite or exceeds ``limit`` in size; the message names the field."""
+    size = u.detach().abs().amax()
+    if bool(size <= limit):
+        return
+    channel_axis = u.ndim - 1 - grid.ndim
+    per_field = u.detach().abs().movedim(channel_axis, 0).flatten(1).amax(1)
+    worst = next(i for i, s in enumerate(per_field.tolist()) if not s <= limit)
+    value = float(per_field[worst])
+    what = f"grew to {value:.3g} (limit {limit:.3g})" if math.isfinite(value) else "is not finite"
+    raise BlowUpError(
+        f"{scheme}: field {fields[worst]} {what} at t={time:.6g} with dt={dt:.3g}. "
+        f"Try a smaller step (dt={dt / 4:.3g}), more points, or an exponential or implicit scheme if the equation is stiff."
+    )

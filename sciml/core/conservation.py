@@ -1,0 +1,62 @@
+"""Conservation laws: the divergence form that finite volumes, and Lagrangian methods, need."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from sciml.core.derivatives import Derivatives
+from sciml.core.equation import Equation
+from sciml.core.field import Field
+
+
+class ConservationLaw(Equation):
+    r""":math:`u_t + \nabla\cdot f(u) = \nabla\cdot(k(u)\,\nabla u) + s`.
+
+    Subclasses declare any of :meth:`flux`, :meth:`diffusivity` and :meth:`source`; the linear/nonlinear split
+    follows: a diffusivity that does not depend on u (a number, a tensor, a parameter) makes the diffusion linear.
+    """
+
+    def flux(self, u: Any) -> Any:
+        """f(u): one field in one dimension, a tuple with one entry per axis otherwise; None for no flux."""
+        return None
+
+    def diffusivity(self, u: Any) -> Any:
+        """k(u) >= 0: a field if it depends on u, else a number or tensor; None for no diffusion."""
+        return None
+
+    def source(self, u: Any, d: Derivatives) -> Any:
+        """s; None for no source."""
+        return None
+
+    def velocity(self, u: Any) -> Any:
+        """f'(u), the characteristic velocity: by forward-mode differentiation of :meth:`flux` unless overridden."""
+        if isinstance(u, Field):
+            return u.apply(self._velocity, (u,), {})
+        return self._velocity(u)
+
+    def _velocity(self, u: Tensor) -> Any:
+        return torch.func.jvp(self.flux, (u,), (torch.ones_like(u),))[1]
+
+    @final
+    def linear(self, u: Any, d: Derivatives) -> Any:
+        k = self.diffusivity(u)
+        return None if k is None or isinstance(k, Field) else d.diffuse(k, u)
+
+    @final
+    def nonlinear(self, u: Any, d: Derivatives) -> Any:
+        terms = []
+        if self.flux(u) is not None:
+            terms.append(-d.flux_divergence(self.flux, u, self.velocity))
+        k = self.diffusivity(u)
+        if isinstance(k, Field):
+            terms.append(d.diffuse(k, u))
+        s = self.source(u, d)
+        if s is not None:
+            terms.append(s)
+        total = None
+        for term in terms:
+            total = term if total is None else total + term
+        return total

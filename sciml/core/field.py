@@ -1,0 +1,145 @@
+"""Fields: what an equation computes with. Operators and ``torch`` functions work on them; the engine decides how."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sciml.core.derivatives import Derivatives
+
+Operand = Any  # a Field, a Tensor or a number
+
+# Tensor's own operator methods arrive here when the left operand is a tensor; they are mapped to one function each.
+_CANONICAL: dict[str, Callable[..., Any]] = {
+    "add": torch.add,
+    "sub": torch.sub,
+    "subtract": torch.sub,
+    "mul": torch.mul,
+    "multiply": torch.mul,
+    "div": torch.div,
+    "divide": torch.div,
+    "truediv": torch.div,
+    "true_divide": torch.div,
+    "pow": torch.pow,
+    "neg": torch.neg,
+    "negative": torch.neg,
+    "square": torch.square,
+}
+LINEAR = (torch.add, torch.sub, torch.mul, torch.div, torch.neg)
+
+
+class Field(ABC):
+    """A field on which an equation's right-hand side operates.
+
+    Supports ``+ - * / **``, every elementwise ``torch`` function and any callable that takes tensors. Subclasses
+    implement :meth:`apply` once; all arithmetic goes through it.
+    """
+
+    __slots__ = ("engine",)
+    __array_ufunc__ = None  # numpy scalars on the left hand back to us
+    engine: Derivatives
+
+    @abstractmethod
+    def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
+        """The field ``function(*args, **kwargs)``, where at least one argument is a field of this engine."""
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Field:
+        name = getattr(function, "__name__", "").strip("_")
+        if name not in _CANONICAL and name[:1] == "r" and name[1:] in _CANONICAL:
+            name, args = name[1:], args[::-1]
+        return first_field(args).apply(_CANONICAL.get(name, function), args, kwargs or {})
+
+    def __add__(self, other: Operand) -> Field:
+        return self.apply(torch.add, (self, other), {})
+
+    def __radd__(self, other: Operand) -> Field:
+        return self.apply(torch.add, (other, self), {})
+
+    def __sub__(self, other: Operand) -> Field:
+        return self.apply(torch.sub, (self, other), {})
+
+    def __rsub__(self, other: Operand) -> Field:
+        return self.apply(torch.sub, (other, self), {})
+
+    def __mul__(self, other: Operand) -> Field:
+        return self.apply(torch.mul, (self, other), {})
+
+    def __rmul__(self, other: Operand) -> Field:
+        return self.apply(torch.mul, (other, self), {})
+
+    def __truediv__(self, other: Operand) -> Field:
+        return self.apply(torch.div, (self, other), {})
+
+    def __rtruediv__(self, other: Operand) -> Field:
+        return self.apply(torch.div, (other, self), {})
+
+    def __pow__(self, exponent: Operand) -> Field:
+        return self.apply(torch.pow, (self, exponent), {})
+
+    def __neg__(self) -> Field:
+        return self.apply(torch.neg, (self,), {})
+
+    def __pos__(self) -> Field:
+        return self
+
+    def __abs__(self) -> Field:
+        return self.apply(torch.abs, (self,), {})
+
+
+def first_field(args: Any) -> Field:
+    """The first field among nested arguments."""
+    for item in args:
+        if isinstance(item, Field):
+            return item
+        if isinstance(item, tuple | list):
+            try:
+                return first_field(item)
+            except LookupError:
+                continue
+    raise LookupError("no field among the arguments")
+
+
+def map_fields(value: Any, convert: Callable[[Any], Any]) -> Any:
+    """``value`` with ``convert`` applied to every leaf of nested tuples and lists."""
+    if isinstance(value, tuple | list):
+        return type(value)(map_fields(item, convert) for item in value)
+    return convert(value)
+
+
+def align(coefficient: Tensor, trailing: int) -> Tensor:
+    """Give a coefficient per sample, of batch shape, the ``trailing`` axes (channel and space) of a field.
+
+    A tensor that already has at least ``trailing`` axes is taken to be a field-shaped array and left alone.
+    """
+    if coefficient.ndim == 0 or coefficient.ndim >= trailing:
+        return coefficient
+    return coefficient.reshape(coefficient.shape + (1,) * trailing)
+
+
+class ValueField(Field):
+    """A field known by its values on the engine's points: a thin wrapper that aligns coefficients."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, engine: Derivatives, value: Tensor) -> None:
+        self.engine = engine
+        self.value = value
+
+    def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
+        trailing = self.engine.trailing
+
+        def unwrap(item: Any) -> Any:
+            if isinstance(item, ValueField):
+                return item.value
+            return align(item, trailing) if isinstance(item, Tensor) else item
+
+        result = function(*map_fields(args, unwrap), **{k: map_fields(v, unwrap) for k, v in kwargs.items()})
+        return ValueField(self.engine, result)

@@ -1,0 +1,101 @@
+"""Repeated application of a propagator, with memory that does not grow with the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint as torch_checkpoint
+
+from sciml.core.checks import check_state
+from sciml.core.errors import InputError
+from sciml.core.propagator import Propagator, Stepper
+
+
+def trajectory(
+    step: Propagator | Stepper, u: Tensor, steps: int, *, every: int = 1, time: float = 0.0, checkpoint: bool = False
+) -> Iterator[tuple[int, Tensor]]:
+    """Yield ``(n, u(t + n dt))`` for n = 0, every, 2 every, ... up to ``steps``; nothing else is kept.
+
+    With ``checkpoint`` the steps between two kept states are recomputed in the backward pass instead of stored.
+    """
+    _check_counts(steps, every)
+    if isinstance(step, Stepper):
+        check_state(u, step.grid, step.channels, who=type(step).__name__)
+        bound = step.bind()
+        advance: Callable[[Any, float], Any] = bound.advance
+        decode: Callable[[Any], Tensor] = bound.decode
+        state: Any = bound.encode(u, time)
+    else:
+        propagate = step
+        advance, decode, state = (lambda v, _t: propagate(v)), (lambda v: v), u
+    dt = step.dt
+
+    def segment(current: Any, start: int, stop: int) -> Any:
+        for n in range(start, stop):
+            current = advance(current, time + n * dt)
+        return current
+
+    yield 0, u
+    for start in range(0, steps - every + 1, every):
+        stop = start + every
+        if checkpoint and torch.is_grad_enabled():
+            state = torch_checkpoint(segment, state, start, stop, use_reentrant=False)
+        else:
+            state = segment(state, start, stop)
+        yield stop, decode(state)
+
+
+def rollout(
+    step: Propagator | Stepper,
+    u: Tensor,
+    steps: int,
+    *,
+    every: int = 1,
+    time: float = 0.0,
+    include_initial: bool = True,
+    checkpoint: bool = False,
+    callback: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
+    """States of a trajectory, shape ``(time, *batch, channel, *space)``.
+
+    Parameters
+    ----------
+    step : a propagator.
+    u : initial state ``(*batch, channel, *space)``, the state at ``time``.
+    steps : number of steps taken.
+    every : keep every n-th state; memory is that of the kept states alone, whatever ``steps`` is.
+    include_initial : entry 0 is ``u`` itself, so that entry i is the state at ``time + i * every * dt``.
+    checkpoint : recompute between kept states in the backward pass (gradients of long trajectories).
+    callback : called as ``callback(n, state)`` with every kept state.
+    """
+    _check_counts(steps, every)
+    count = steps // every + include_initial
+    keep_graph = torch.is_grad_enabled()
+    kept: list[Tensor] = []
+    out: Tensor | None = None
+    row = 0
+    for n, state in trajectory(step, u, steps, every=every, time=time, checkpoint=checkpoint):
+        if callback is not None:
+            callback(n, state)
+        if n == 0 and not include_initial:
+            continue
+        if keep_graph:
+            kept.append(state)
+        else:
+            if out is None:
+                out = state.new_empty((count, *state.shape))
+            out[row] = state
+            row += 1
+    if keep_graph:
+        return torch.stack(kept) if kept else u.new_empty((0, *u.shape))
+    return out if out is not None else u.new_empty((0, *u.shape))
+
+
+def _check_counts(steps: int, every: int) -> None:
+    if steps < 0 or every < 1:
+        raise InputError(f"rollout: steps={steps}, every={every} given; steps must be at least 0 and every at least 1.")
+    if steps % every:
+        raise InputError(f"rollout: steps={steps} is not a multiple of every={every}; use steps={steps - steps % every} or {steps + every - steps % every}.")

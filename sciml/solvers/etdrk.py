@@ -1,0 +1,120 @@
+r"""Exponential time differencing Runge-Kutta schemes of order 1 to 4.
+
+.. math:: U_i = e^{c_i z}u_n + h\sum_j a_{ij}(z)N(U_j),\qquad u_{n+1} = e^z u_n + h\sum_i b_i(z)N(U_i),\quad z = hL.
+
+Cox & Matthews, J. Comput. Phys. 176 (2002) 430; coefficients as complex contour means after Kassam & Trefethen, SIAM
+J. Sci. Comput. 26 (2005) 1214; matrix symbols by matrix :math:`\varphi` functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sciml.solvers.phi import phi_functions, phi_matrices
+from sciml.solvers.spectral import Multiplier, SpectralStepper, diagonal_of
+
+Phi = dict[float, list[Tensor]]
+Rows = list[list[Tensor | None]]
+
+
+class ExponentialRungeKutta(SpectralStepper):
+    """An explicit exponential Runge-Kutta scheme given by its tableau of functions of z."""
+
+    nodes: tuple[float, ...]
+    """c_i of the stages after the first (c_1 = 0)."""
+
+    def _tableau(self, phi: Phi, product: Any) -> tuple[Rows, list[Tensor]]:
+        """Rows a_ij of the stages after the first, and the weights b_i (without the factor h)."""
+        raise TypeError(f"{type(self).__name__} defines no tableau")
+
+    def _scheme(self, symbol: Tensor) -> Any:
+        ndim = self.grid.ndim
+        diagonal = diagonal_of(symbol, ndim)
+        if diagonal is not None:
+            phi = {c: phi_functions(c * self.dt * diagonal, 3) for c in {*self.nodes, 1.0}}
+            rows, weights = self._tableau(phi, torch.mul)
+        else:
+            # matrix functions want the matrix axes last
+            z = self.dt * symbol.movedim((-2 - ndim, -1 - ndim), (-2, -1))
+            phi = {c: phi_matrices(c * z, 3) for c in {*self.nodes, 1.0}}
+            rows, weights = self._tableau(phi, torch.matmul)
+
+        dtype = torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64
+        real = not any(v.is_complex() and bool((v.imag != 0).any()) for v in (phi[1.0][0].detach(),))
+
+        def finish(value: Tensor | None, factor: float) -> Multiplier | None:
+            if value is None:
+                return None
+            if diagonal is None:
+                value = value.movedim((-2, -1), (-2 - ndim, -1 - ndim))
+            value = (value * factor).to(dtype)
+            return Multiplier(value.real.contiguous() + 0j if real else value, diagonal is not None, ndim)
+
+        exponentials = {c: finish(phi[c][0], 1.0) for c in phi}
+        return exponentials, [[finish(a, self.dt) for a in row] for row in rows], [finish(b, self.dt) for b in weights]
+
+    def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
+        exponentials, rows, weights = self.scheme
+        linear = {c: e(state) for c, e in exponentials.items()}
+        slopes = [self.nonlinear(state, time)]
+        for c, row in zip(self.nodes, rows, strict=True):
+            slopes.append(self.nonlinear(_accumulate(linear[c].clone(), row, slopes), time + c * self.dt))
+        return _accumulate(linear[1.0], weights, slopes)
+
+
+def _accumulate(total: Tensor, multipliers: Sequence[Multiplier | None], slopes: Sequence[Tensor]) -> Tensor:
+    for multiplier, slope in zip(multipliers, slopes, strict=True):
+        if multiplier is not None:
+            total = multiplier.add_to(total, slope)
+    return total
+
+
+class ETDRK1(ExponentialRungeKutta):
+    """First-order exponential Euler scheme [Cox & Matthews 2002, eq. (4)]."""
+
+    order = 1
+    nodes = ()
+
+    def _tableau(self, phi: Phi, product: Any) -> tuple[Rows, list[Tensor]]:
+        return [], [phi[1.0][1]]
+
+
+class ETDRK2(ExponentialRungeKutta):
+    """Second-order exponential Runge-Kutta scheme [Cox & Matthews 2002, eqs. (20)-(22)]."""
+
+    order = 2
+    nodes = (1.0,)
+
+    def _tableau(self, phi: Phi, product: Any) -> tuple[Rows, list[Tensor]]:
+        _, p1, p2, _ = phi[1.0]
+        return [[p1]], [p1 - p2, p2]
+
+
+class ETDRK3(ExponentialRungeKutta):
+    """Third-order exponential Runge-Kutta scheme [Cox & Matthews 2002, eqs. (23)-(25)]."""
+
+    order = 3
+    nodes = (0.5, 1.0)
+
+    def _tableau(self, phi: Phi, product: Any) -> tuple[Rows, list[Tensor]]:
+        _, p1, p2, p3 = phi[1.0]
+        half = phi[0.5][1] / 2
+        return [[half], [-p1, 2 * p1]], [p1 - 3 * p2 + 4 * p3, 4 * p2 - 8 * p3, 4 * p3 - p2]
+
+
+class ETDRK4(ExponentialRungeKutta):
+    """Fourth-order exponential Runge-Kutta scheme [Cox & Matthews 2002, eqs. (26)-(29)]."""
+
+    order = 4
+    nodes = (0.5, 0.5, 1.0)
+
+    def _tableau(self, phi: Phi, product: Any) -> tuple[Rows, list[Tensor]]:
+        _, p1, p2, p3 = phi[1.0]
+        e, half = phi[0.5][0], phi[0.5][1] / 2
+        first = product(half, e) - half
+        middle = 2 * p2 - 4 * p3
+        return [[half], [None, half], [first, None, 2 * half]], [p1 - 3 * p2 + 4 * p3, middle, middle, 4 * p3 - p2]
