@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -31,6 +32,12 @@ class Derivatives(ABC):
     ndim: int
     trailing: int
     time: Any = 0.0
+
+    def at(self, time: Any) -> Self:
+        """This engine at another time; the original is untouched."""
+        other = copy.copy(self)
+        other.time = time
+        return other
 
     @abstractmethod
     def field(self, u: Tensor) -> Field:

@@ -52,6 +52,7 @@ class Equation(ResidualForm):
         None for a non-polynomial one (no rule removes its aliasing).
     autonomous : False if the equation reads ``d.time``.
     ndim : number of space axes on which :meth:`latex` writes the equation.
+    lattice : True for ordinary systems and lattices (Lorenz 63 and 96): neighbours, but no space derivatives.
 
     >>> class Heat(Equation):
     ...     def linear(self, u, d): return 0.1 * d.x(u, 2)
@@ -60,6 +61,7 @@ class Equation(ResidualForm):
     degree: int | None = 2
     autonomous: bool = True
     ndim: int = 1
+    lattice: bool = False
 
     def linear(self, u: Any, d: Derivatives) -> Any:
         """The linear, constant-coefficient part; None if there is none."""

@@ -31,6 +31,11 @@ _CANONICAL: dict[str, Callable[..., Any]] = {
     "square": torch.square,
 }
 LINEAR = (torch.add, torch.sub, torch.mul, torch.div, torch.neg)
+# Functions whose tensor arguments are coefficients. The weights that a network hands to other functions are left alone.
+ELEMENTWISE = frozenset(
+    (torch.add, torch.sub, torch.mul, torch.div, torch.pow, torch.where, torch.maximum, torch.minimum, torch.clamp, torch.clamp_min)
+    + (torch.clamp_max, torch.fmod, torch.remainder, torch.atan2, torch.hypot, torch.gt, torch.lt, torch.ge, torch.le)
+)
 
 
 class Field(ABC):
@@ -84,6 +89,21 @@ class Field(ABC):
     def __pow__(self, exponent: Operand) -> Field:
         return self.apply(torch.pow, (self, exponent), {})
 
+    def __rpow__(self, base: Operand) -> Field:
+        return self.apply(torch.pow, (base, self), {})
+
+    def __gt__(self, other: Operand) -> Field:
+        return self.apply(torch.gt, (self, other), {})
+
+    def __lt__(self, other: Operand) -> Field:
+        return self.apply(torch.lt, (self, other), {})
+
+    def __ge__(self, other: Operand) -> Field:
+        return self.apply(torch.ge, (self, other), {})
+
+    def __le__(self, other: Operand) -> Field:
+        return self.apply(torch.le, (self, other), {})
+
     def __neg__(self) -> Field:
         return self.apply(torch.neg, (self,), {})
 
@@ -114,14 +134,19 @@ def map_fields(value: Any, convert: Callable[[Any], Any]) -> Any:
     return convert(value)
 
 
-def align(coefficient: Tensor, trailing: int) -> Tensor:
+def align(coefficient: Tensor, trailing: int, axes: int | None = None) -> Tensor:
     """Give a coefficient per sample, of batch shape, the ``trailing`` axes (channel and space) of a field.
 
-    A tensor that already has at least ``trailing`` axes is taken to be a field-shaped array and left alone.
+    On a grid, a tensor with at least ``trailing`` axes is taken to be a field-shaped array and left alone. Where
+    fields have no space axes (``trailing`` is 1) the leading axes are the batch's, up to the ``axes`` of the field.
+    A tensor that holds a single value needs no axes.
     """
-    if coefficient.ndim == 0 or coefficient.ndim >= trailing:
+    if coefficient.ndim == 0:
         return coefficient
-    return coefficient.reshape(coefficient.shape + (1,) * trailing)
+    missing = (axes or trailing) - coefficient.ndim if trailing == 1 else trailing * (coefficient.ndim < trailing)
+    if missing <= 0:
+        return coefficient
+    return coefficient.reshape(()) if coefficient.numel() == 1 else coefficient.reshape(coefficient.shape + (1,) * missing)
 
 
 class ValueField(Field):
@@ -134,12 +159,13 @@ class ValueField(Field):
         self.value = value
 
     def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
-        trailing = self.engine.trailing
+        trailing, axes = self.engine.trailing, self.value.ndim
+        aligned = function in ELEMENTWISE
 
         def unwrap(item: Any) -> Any:
             if isinstance(item, ValueField):
                 return item.value
-            return align(item, trailing) if isinstance(item, Tensor) else item
+            return align(item, trailing, axes) if aligned and isinstance(item, Tensor) else item
 
         result = function(*map_fields(args, unwrap), **{k: map_fields(v, unwrap) for k, v in kwargs.items()})
-        return ValueField(self.engine, result)
+        return type(self)(self.engine, result)

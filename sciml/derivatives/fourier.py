@@ -125,8 +125,10 @@ class Fourier(Derivatives):
         """The coefficients of a field."""
         return _own(u).coefficients()
 
-    def on_grid(self, value: Any) -> Tensor:
+    def on_grid(self, value: Any) -> Any:
         """A value part, which may be a number or broadcastable, expanded to the grid."""
+        if not isinstance(value, Tensor | int | float):
+            return value  # a recorded value, already of the grid's shape
         v = torch.as_tensor(value, dtype=self.grid.dtype, device=self.grid.device)
         shape = torch.broadcast_shapes(v.shape, (1, *self.grid.shape))
         return v if v.shape == shape else v.expand(shape)

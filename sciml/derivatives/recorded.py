@@ -1,7 +1,292 @@
-"""placeholder until measured"""
+r"""A nonlinear term recorded once and replayed without the cost of Python fields.
+
+The Fourier engine runs the equation's own code on symbols instead of tensors. What comes out is a straight-line
+program: multiply the state by stacked multipliers, one batched inverse transform, pointwise operations, one batched
+forward transform, multiply. Every chain of derivatives and factors is one precomputed multiplier. An equation that
+does something a recording cannot hold (a branch on values, say) is evaluated field by field as before.
+"""
+
 from __future__ import annotations
+
+import copy
+from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch import Tensor
 
-def record(equation: Any, engine: Any) -> Any:
-    return None
+from sciml.core.equation import Equation
+from sciml.core.field import map_fields
+from sciml.derivatives.fourier import Fourier
+from sciml.spectral.transforms import Transform
+
+Base = tuple[int, int]
+"""(-1, c): channel c of the state; (n, c): channel c of the transform of value node n."""
+STATE = -1
+
+
+class Unrecordable(Exception):
+    """The term does something that a straight-line program cannot hold."""
+
+
+class Recording:
+    """The value nodes in order of creation; node n is ``function(*args)`` with ``Values`` standing for other nodes."""
+
+    def __init__(self, engine: Fourier) -> None:
+        self.engine = engine
+        self.nodes: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+
+    def add(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], channels: int) -> Values:
+        self.nodes.append((function, args, kwargs))
+        return Values(self, len(self.nodes) - 1, channels)
+
+
+class Symbolic:
+    """Arithmetic for both kinds of symbol, routed through ``torch`` functions."""
+
+    recording: Recording
+    channels: int
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        raise Unrecordable
+
+    def _call(self, function: Any, *args: Any) -> Any:
+        return type(self).__torch_function__(function, (), args)
+
+    def __add__(self, other: Any) -> Any:
+        return self._call(torch.add, self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._call(torch.add, self, other)
+
+    def __sub__(self, other: Any) -> Any:
+        return self._call(torch.sub, self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._call(torch.add, self._call(torch.neg, self), other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._call(torch.mul, self, other)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Any:
+        return self._call(torch.neg, self)
+
+    def __bool__(self) -> bool:
+        raise Unrecordable
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.channels, *self.recording.engine.grid.shape)
+
+
+class Values(Symbolic):
+    """Values on the grid: the result of node ``index``."""
+
+    def __init__(self, recording: Recording, index: int, channels: int) -> None:
+        self.recording, self.index, self.channels = recording, index, channels
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        found: list[Values] = []
+        map_fields(args, lambda a: found.append(a) if isinstance(a, Values) else None)
+        if not found:
+            raise Unrecordable
+        recording, channels = found[0].recording, max(v.channels for v in found)
+        if function is torch.split:
+            value, size, axis = args[0], args[1], (kwargs or {}).get("dim", 0)
+            return tuple(recording.add(torch.narrow, (value, axis, i, size), {}, size) for i in range(0, value.channels, size))
+        if function is torch.cat:
+            channels = sum(v.channels for v in args[0])
+        return recording.add(function, args, kwargs or {}, channels)
+
+    def expand(self, shape: Any) -> Values:
+        return self
+
+    def abs(self) -> Any:
+        return self._call(torch.abs, self)
+
+
+class Coefficients(Symbolic):
+    """Per channel, a linear combination of transforms: ``{base: multiplier}``."""
+
+    def __init__(self, recording: Recording, rows: list[dict[Base, Any]]) -> None:
+        self.recording, self.rows, self.channels = recording, rows, len(rows)
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if function is torch.cat:
+            return Coefficients(args[0][0].recording, [row for part in args[0] for row in part.rows])
+        if function is torch.split:
+            return tuple(Coefficients(args[0].recording, [row]) for row in args[0].rows)
+        if function is torch.neg:
+            return args[0]._scaled(lambda m: -m)
+        a, b = args
+        if function in (torch.add, torch.sub) and isinstance(a, Coefficients) and isinstance(b, Coefficients):
+            return a._plus(b if function is torch.add else -b)
+        if function is torch.mul and not (isinstance(a, Symbolic) and isinstance(b, Symbolic)):
+            field, factor = (a, b) if isinstance(a, Coefficients) else (b, a)
+            return field._scaled(lambda m: m * factor)
+        if function is torch.div and not isinstance(b, Symbolic):
+            return a._scaled(lambda m: m / b)
+        raise Unrecordable
+
+    def _scaled(self, change: Callable[[Any], Any]) -> Coefficients:
+        return Coefficients(self.recording, [{base: change(m) for base, m in row.items()} for row in self.rows])
+
+    def _plus(self, other: Coefficients) -> Coefficients:
+        if self.channels != other.channels:
+            raise Unrecordable
+        rows = []
+        for mine, theirs in zip(self.rows, other.rows, strict=True):
+            row = dict(mine)
+            for base, m in theirs.items():
+                row[base] = row[base] + m if base in row else m
+            rows.append(row)
+        return Coefficients(self.recording, rows)
+
+    def expand(self, shape: Any) -> Coefficients:
+        return self
+
+
+class RecordingTransform:
+    """Stands in for the engine's transform while recording."""
+
+    def __init__(self, recording: Recording, transform: Transform) -> None:
+        self.recording, self.transform = recording, transform
+
+    def inverse(self, c: Any) -> Any:
+        if isinstance(c, Tensor):
+            return self.transform.inverse(c)
+        return self.recording.add("inverse", (c.rows,), {}, c.channels)
+
+    def forward(self, v: Any) -> Any:
+        if isinstance(v, Tensor):
+            raise Unrecordable  # a constant forcing is added after the transform; the eager engine does that
+        mask = self.transform.mask
+        return Coefficients(self.recording, [{(v.index, channel): 1.0 if mask is None else mask} for channel in range(v.channels)])
+
+
+class Program:
+    """The recorded term: ``program(c)`` are the coefficients of the nonlinear term at the state ``c``.
+
+    If the term is one multiplier times the transform of one product, ``fold`` is that multiplier and
+    ``program.product(c)`` the transform, so that a scheme can absorb the multiplier into its own coefficients.
+    """
+
+    def __init__(self, recording: Recording, result: Coefficients) -> None:
+        self.transform = recording.engine.transform
+        self.ndim = recording.engine.ndim
+        self.nodes = recording.nodes
+        self.first = [i for i, node in enumerate(self.nodes) if node[0] == "inverse" and _from_state(node[1][0])]
+        self.rows = result.rows
+        self.outputs = sorted({base[0] for row in result.rows for base in row if base[0] != STATE})
+        self._stack()
+        single = len(result.rows) == 1 and len(result.rows[0]) == 1 and self.outputs == [base[0] for base in result.rows[0]]
+        self.fold: Any = next(iter(result.rows[0].values())) if single else None
+
+    def _stack(self) -> None:
+        """Stack the multipliers of all inverse transforms that depend on the state alone."""
+        rows = [row for i in self.first for row in self.nodes[i][1][0]]
+        self.sizes = [len(self.nodes[i][1][0]) for i in self.first]
+        self.channels = [next(iter(row))[1] for row in rows]
+        plain = all(len(row) == 1 for row in rows)
+        multipliers = [next(iter(row.values())) for row in rows]
+        self.stacked: Tensor | None = None
+        self.identity = plain and all(isinstance(m, float) and m == 1.0 for m in multipliers)
+        if not plain:
+            self.first = []
+        elif not self.identity:
+            template = next(m for m in multipliers if isinstance(m, Tensor))
+            full = torch.broadcast_shapes(*(m.shape for m in multipliers if isinstance(m, Tensor)))
+            if len(full) > self.ndim:  # per-sample coefficients: evaluated one by one
+                self.first = []
+                return
+            self.stacked = torch.stack([torch.as_tensor(m, dtype=template.dtype, device=template.device).expand(full) for m in multipliers])
+
+    def product(self, c: Tensor) -> Tensor:
+        """The transform of the single product node."""
+        return self._forward(self._values(c)[self.outputs[0]])
+
+    def __call__(self, c: Tensor) -> Tensor:
+        if self.fold is not None:
+            return self.product(c) * self.fold
+        values = self._values(c)
+        axis = -1 - self.ndim
+        transforms: dict[int, Tensor] = {}
+        if self.outputs:
+            parts = [values[n] for n in self.outputs]
+            joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=axis)
+            pieces = torch.split(self._forward(joined), [p.shape[axis] for p in parts], dim=axis)
+            transforms = dict(zip(self.outputs, pieces, strict=True))
+        rows = [self._combine(row, c, transforms) for row in self.rows]
+        return rows[0] if len(rows) == 1 else torch.cat(rows, dim=axis)
+
+    def _forward(self, v: Tensor) -> Tensor:
+        return self.transform.forward(v, masked=False)
+
+    def _values(self, c: Tensor) -> dict[int, Tensor]:
+        axis = -1 - self.ndim
+        values: dict[int, Tensor] = {}
+        if self.first:
+            state = c if len(self.channels) == 1 or c.shape[axis] == 1 else c.index_select(axis, torch.tensor(self.channels, device=c.device))
+            if self.identity and state.shape[axis] != len(self.channels):
+                state = state.expand(*state.shape[:axis], len(self.channels), *state.shape[axis + 1 :])
+            v = self.transform.inverse(state if self.stacked is None else state * self.stacked)
+            values = dict(zip(self.first, (v,) if len(self.first) == 1 else torch.split(v, self.sizes, dim=axis), strict=True))
+        for index, (function, args, kwargs) in enumerate(self.nodes):
+            if index in values:
+                continue
+            if function == "inverse":
+                transforms = {n: self._forward(values[n]) for n in {b[0] for row in args[0] for b in row} - {STATE}}
+                rows = [self._combine(row, c, transforms) for row in args[0]]
+                values[index] = self.transform.inverse(rows[0] if len(rows) == 1 else torch.cat(rows, dim=axis))
+            else:
+                plain = map_fields(args, lambda a: values[a.index] if isinstance(a, Values) else a)
+                values[index] = function(*plain, **kwargs)
+        return values
+
+    def _combine(self, row: dict[Base, Any], c: Tensor, transforms: dict[int, Tensor]) -> Tensor:
+        total: Any = None
+        for (node, channel), multiplier in row.items():
+            source = c if node == STATE else transforms[node]
+            part = source if source.shape[-1 - self.ndim] == 1 else source.narrow(-1 - self.ndim, channel, 1)
+            part = part * multiplier
+            total = part if total is None else total + part
+        return torch.zeros_like(c.narrow(-1 - self.ndim, 0, 1)) if total is None else total
+
+
+def record(equation: Equation, engine: Fourier) -> Program | None:
+    """The program of ``equation.nonlinear`` for ``engine``, or None if it has to be evaluated field by field.
+
+    The program is checked once against the fields it replaces, on a random state.
+    """
+    recording = Recording(engine)
+    recorder = copy.copy(engine)
+    recorder.transform = RecordingTransform(recording, engine.transform)  # type: ignore[assignment]
+    channels = len(equation.fields)
+    state = Coefficients(recording, [{(STATE, channel): 1.0} for channel in range(channels)])
+    with torch.no_grad():
+        try:
+            result = equation.nonlinear(recorder.from_coefficients(state), recorder)  # type: ignore[arg-type]
+            if result is None:
+                return None
+            recorded = recorder.coefficients(result)
+            if not isinstance(recorded, Coefficients) or recorded.channels != channels:
+                return None
+            program = Program(recording, recorded)
+            generator = torch.Generator().manual_seed(0)
+            u = torch.randn((2, channels, *engine.grid.shape), generator=generator, dtype=torch.float64).to(engine.grid.device, engine.grid.dtype)
+            c = engine.transform.forward(u)
+            expected = engine.coefficients(equation.nonlinear(engine.from_coefficients(c), engine))
+            same = torch.allclose(program(c), expected, rtol=1e-4, atol=1e-6 * float(expected.abs().max()))
+        except (Unrecordable, TypeError, AttributeError, RuntimeError, IndexError):
+            return None
+    return program if same else None
+
+
+def _from_state(rows: list[dict[Base, Any]]) -> bool:
+    return all(base[0] == STATE for row in rows for base in row)
+

@@ -31,7 +31,7 @@ class ExponentialRungeKutta(SpectralStepper):
         """Rows a_ij of the stages after the first, and the weights b_i (without the factor h)."""
         raise TypeError(f"{type(self).__name__} defines no tableau")
 
-    def _scheme(self, symbol: Tensor) -> Any:
+    def _build(self, symbol: Tensor) -> Any:
         ndim = self.grid.ndim
         diagonal = diagonal_of(symbol, ndim)
         if diagonal is not None:
@@ -43,33 +43,32 @@ class ExponentialRungeKutta(SpectralStepper):
             phi = {c: phi_matrices(c * z, 3) for c in {*self.nodes, 1.0}}
             rows, weights = self._tableau(phi, torch.matmul)
 
-        dtype = torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64
-        real = not any(v.is_complex() and bool((v.imag != 0).any()) for v in (phi[1.0][0].detach(),))
+        def finish(value: Tensor) -> Multiplier:
+            value = value if diagonal is not None else value.movedim((-2, -1), (-2 - ndim, -1 - ndim))
+            return Multiplier(value.to(torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64), diagonal is not None, ndim)
 
-        def finish(value: Tensor | None, factor: float) -> Multiplier | None:
-            if value is None:
-                return None
-            if diagonal is None:
-                value = value.movedim((-2, -1), (-2 - ndim, -1 - ndim))
-            value = (value * factor).to(dtype)
-            return Multiplier(value.real.contiguous() + 0j if real else value, diagonal is not None, ndim)
+        def on_slope(value: Tensor | None) -> Multiplier | None:
+            return None if value is None else self.system.absorb(finish(value * self.dt))
 
-        exponentials = {c: finish(phi[c][0], 1.0) for c in phi}
-        return exponentials, [[finish(a, self.dt) for a in row] for row in rows], [finish(b, self.dt) for b in weights]
+        exponentials = {c: finish(phi[c][0]) for c in phi}
+        return exponentials, [[on_slope(a) for a in row] for row in rows], [on_slope(b) for b in weights]
 
     def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
         exponentials, rows, weights = self.scheme
+        slope = self.system.slope
         linear = {c: e(state) for c, e in exponentials.items()}
-        slopes = [self.nonlinear(state, time)]
+        slopes = [slope(state, time)]
         for c, row in zip(self.nodes, rows, strict=True):
-            slopes.append(self.nonlinear(_accumulate(linear[c].clone(), row, slopes), time + c * self.dt))
+            slopes.append(slope(_accumulate(linear[c], row, slopes), time + c * self.dt))
         return _accumulate(linear[1.0], weights, slopes)
 
 
 def _accumulate(total: Tensor, multipliers: Sequence[Multiplier | None], slopes: Sequence[Tensor]) -> Tensor:
+    temporary = False
     for multiplier, slope in zip(multipliers, slopes, strict=True):
         if multiplier is not None:
-            total = multiplier.add_to(total, slope)
+            total = multiplier.added(total, slope, in_place=temporary)
+            temporary = True
     return total
 
 

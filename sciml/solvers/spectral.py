@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,77 +19,108 @@ from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.recorded import record
 
 
-class SpectralStepper(Stepper):
-    r"""Base of the schemes for :math:`\hat u_t = \lambda_k \hat u + \hat N(u)` on periodic grids.
+class SemiLinear:
+    r"""An equation on a periodic grid as :math:`\hat u_t = \Lambda_k \hat u + \hat N(u)`.
 
     Parameters
     ----------
     equation : its ``linear`` part becomes the symbol, its ``nonlinear`` part is evaluated pseudo-spectrally.
     grid : periodic.
-    dt : time step.
-    dealias : remove aliasing of products up to the equation's ``degree``; the state then lives in the retained band.
+    dealias : remove aliasing of products up to the equation's ``degree``; states then live in the retained band.
+    """
+
+    def __init__(self, equation: Equation, grid: Grid, *, dealias: bool = True, who: str = "SemiLinear") -> None:
+        if not isinstance(equation, Equation):
+            raise InputError(f"{who}: got a {type(equation).__name__}; give a sciml.Equation.")
+        if equation.lattice:
+            raise InputError(f"{who}: {type(equation).__name__} lives on a lattice and has no Fourier symbol; use RK4 or DormandPrince.")
+        grid.require_periodic(who)
+        self.equation = equation
+        self.grid = grid
+        self.channels = len(equation.fields)
+        self.engine = Fourier(grid, equation.degree if dealias else None)
+        self.transform = self.engine.transform
+        self._program = None if equation.trainable or not equation.autonomous else record(equation, self.engine)
+
+    def symbol(self) -> Tensor:
+        """The symbol matrix ``(*batch, C, C, *modes)`` in double precision."""
+        return linear_symbol(self.equation, self.transform.symbols(self.channels, dtype=torch.float64))
+
+    def nonlinear(self, c: Tensor, time: float) -> Tensor:
+        """Coefficients of ``equation.nonlinear`` at the state with coefficients ``c``; never aliases ``c``."""
+        if self._program is not None:
+            return self._program(c)
+        engine = self.engine if self.equation.autonomous else self.engine.at(time)
+        result = self.equation.nonlinear(engine.from_coefficients(c), engine)
+        return torch.zeros_like(c) if result is None else engine.coefficients(result)
+
+    def slope(self, c: Tensor, time: float) -> Tensor:
+        """:meth:`nonlinear` up to the factor that :meth:`absorb` puts into a scheme's multipliers."""
+        if self._program is not None and self._program.fold is not None:
+            return self._program.product(c)
+        return self.nonlinear(c, time)
+
+    def absorb(self, multiplier: Multiplier) -> Multiplier:
+        """``multiplier`` for use on :meth:`slope` instead of :meth:`nonlinear`."""
+        if self._program is None or self._program.fold is None:
+            return multiplier
+        return Multiplier((multiplier.value * self._program.fold).to(multiplier.value.dtype), True, multiplier.ndim)
+
+    def multiplier(self, matrix: Tensor) -> Multiplier:
+        """A function of the symbol as a multiplier in the grid's precision."""
+        dtype = torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64
+        ndim = self.grid.ndim
+        diagonal = diagonal_of(matrix, ndim)
+        return Multiplier((matrix if diagonal is None else diagonal).to(dtype), diagonal is not None, ndim)
+
+
+class SpectralStepper(Stepper):
+    """Base of the Fourier schemes.
 
     Coefficients of the scheme are computed when the stepper is made. If a coefficient of the equation requires a
     gradient they are rebuilt inside the graph instead, once per call or once per rollout.
+
+    Parameters
+    ----------
+    equation, grid, dealias : see :class:`SemiLinear`.
+    dt : time step.
     """
 
     order: int
 
     def __init__(self, equation: Equation, grid: Grid, dt: float, *, dealias: bool = True) -> None:
         who = type(self).__name__
-        if not isinstance(equation, Equation):
-            raise InputError(f"{who}: got a {type(equation).__name__}; give a sciml.Equation.")
-        grid.require_periodic(who)
+        self.system = SemiLinear(equation, grid, dealias=dealias, who=who)
         self.equation = equation
         self.grid = grid
         self.dt = check_step(dt, who=who)
-        self.channels = len(equation.fields)
-        self.engine = Fourier(grid, equation.degree if dealias else None)
-        self.transform = self.engine.transform
-        self._bound: Any = None
-        self._program = None
+        self.channels = self.system.channels
+        self._scheme: Any = None
         if not equation.trainable:
             with torch.no_grad():
-                self._bound = self._scheme(self._symbol())
-            if equation.autonomous:
-                self._program = record(equation, self.engine)
+                self._scheme = self._build(self.system.symbol())
 
     @abstractmethod
-    def _scheme(self, symbol: Tensor) -> Any:
+    def _build(self, symbol: Tensor) -> Any:
         """The scheme's coefficients from the symbol matrix ``(*batch, C, C, *modes)`` (complex128)."""
-
-    def _symbol(self) -> Tensor:
-        symbols = self.transform.symbols(self.channels, dtype=torch.float64)
-        return linear_symbol(self.equation, symbols)
 
     @property
     def scheme(self) -> Any:
         """The scheme's coefficients, cached unless they must be part of a graph."""
-        return self._bound if self._bound is not None else self._scheme(self._symbol())
+        return self._scheme if self._scheme is not None else self._build(self.system.symbol())
 
-    def bind(self) -> Stepper:
-        if self._bound is not None:
+    def bind(self) -> Self:
+        if self._scheme is not None:
             return self
         bound = copy.copy(self)
-        bound._bound = self._scheme(self._symbol())
+        bound._scheme = self._build(self.system.symbol())
         return bound
 
-    def nonlinear(self, c: Tensor, time: float) -> Tensor:
-        """Coefficients of ``equation.nonlinear`` at the state with coefficients ``c``."""
-        if self._program is not None:
-            return self._program(c)
-        engine = self.engine
-        engine.time = time
-        result = self.equation.nonlinear(engine.from_coefficients(c), engine)
-        if result is None:
-            return torch.zeros_like(c)
-        return engine.coefficients(result)
-
     def encode(self, u: Tensor, time: float = 0.0) -> Any:
-        return self.transform.forward(u)
+        return self.system.transform.forward(u)
 
     def decode(self, state: Any) -> Tensor:
-        return self.transform.inverse(state)
+        return self.system.transform.inverse(state)
 
 
 class Multiplier:
@@ -105,9 +136,11 @@ class Multiplier:
             return self.value * c
         return (self.value * c.unsqueeze(-2 - self.ndim)).sum(-1 - self.ndim)
 
-    def add_to(self, total: Tensor, c: Tensor) -> Tensor:
-        """``total + self(c)``, in place: ``total`` must be a temporary."""
-        return total.addcmul_(self.value, c) if self.diagonal else total.add_(self(c))
+    def added(self, total: Tensor, c: Tensor, *, in_place: bool) -> Tensor:
+        """``total + self(c)``; ``in_place`` only if ``total`` is a temporary."""
+        if not self.diagonal:
+            return total + self(c)
+        return total.addcmul_(self.value, c) if in_place else torch.addcmul(total, self.value, c)
 
 
 def diagonal_of(matrix: Tensor, ndim: int) -> Tensor | None:
@@ -117,6 +150,4 @@ def diagonal_of(matrix: Tensor, ndim: int) -> Tensor | None:
     off = ~torch.eye(channels, dtype=torch.bool, device=matrix.device).view(channels, channels, *(1,) * ndim)
     if channels > 1 and bool((matrix.detach() * off != 0).any()):
         return None
-    moved = matrix.diagonal(dim1=rows, dim2=columns)
-    return moved.movedim(-1, -1 - ndim)
-
+    return matrix.diagonal(dim1=rows, dim2=columns).movedim(-1, -1 - ndim)

@@ -90,12 +90,15 @@ class Transform:
             k.append((2 * math.pi / length * n).to(grid.dtype).view(view))
         return Symbol(k, [None] * grid.ndim, channels)
 
-    def forward(self, u: Tensor) -> Tensor:
-        """Coefficients of ``u`` (``(..., *space)`` -> ``(..., *modes)``); what lies outside the band is removed."""
+    def forward(self, u: Tensor, *, masked: bool = True) -> Tensor:
+        """Coefficients of ``u`` (``(..., *space)`` -> ``(..., *modes)``); what lies outside the band is removed.
+
+        ``masked=False`` leaves the one-dimensional band limit to the caller, who multiplies by ``mask`` later.
+        """
         self._count(u)
         if not self.compact or self.keep is None:
             c = torch.fft.rfftn(u, dim=self.axes, norm="forward") if len(self.axes) > 1 else torch.fft.rfft(u, norm="forward")
-            return c if self.mask is None else c * self.mask
+            return c * self.mask if masked and self.mask is not None else c
         c = torch.fft.rfft(u, norm="forward")[..., : self.modes[-1]]
         for axis in reversed(self.axes[:-1]):
             m = self.keep[axis]

@@ -1,0 +1,174 @@
+"""An adaptive embedded Runge-Kutta pair with error control and dense output."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from sciml.core.checks import check_state, check_step
+from sciml.core.derivatives import Derivatives
+from sciml.core.equation import Equation
+from sciml.core.errors import BlowUpError, InputError
+from sciml.core.grid import Grid
+from sciml.core.propagator import Stepper
+from sciml.solvers.lines import Lines, semi_discrete
+
+NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
+STAGES = (
+    (),
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+# Dense output of order 4: weights of the extra quartic term (Hairer, Norsett & Wanner I, section II.6, eq. (6.13)).
+DENSE = (
+    -12715105075 / 11282082432,
+    0.0,
+    87487479700 / 32700410799,
+    -10690763975 / 1880347072,
+    701980252875 / 199316789632,
+    -1453857185 / 822651844,
+    69997945 / 29380423,
+)
+
+
+class Pair(NamedTuple):
+    """One step of the pair: new state, its slope, error estimate, all stage slopes."""
+
+    new: Tensor
+    slope: Tensor
+    error: Tensor
+    stages: list[Tensor]
+
+
+class DormandPrince(Stepper):
+    r"""The explicit 5(4) pair of Dormand & Prince [J. Comput. Appl. Math. 6 (1980) 19, table 2].
+
+    As a propagator it takes fixed steps of ``dt`` at order 5. :meth:`integrate` controls the error: a step is
+    accepted if :math:`\max |e|/(a + r|u|) \le 1`, and states at requested times come from a fourth-order interpolant.
+    All samples of a batch share one step size.
+
+    Parameters
+    ----------
+    equation, grid, engine, dealias : as for :class:`sciml.RK4`.
+    dt : fixed step as a propagator, first trial step of :meth:`integrate`.
+    rtol, atol : relative and absolute tolerance per value.
+    """
+
+    order = 5
+
+    def __init__(
+        self,
+        equation: Equation,
+        grid: Grid,
+        dt: float,
+        *,
+        rtol: float = 1e-6,
+        atol: float = 1e-9,
+        engine: Derivatives | None = None,
+        dealias: bool = True,
+    ) -> None:
+        who = type(self).__name__
+        if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+            raise InputError(f"{who}: rtol={rtol}, atol={atol} given; both must be non-negative and one positive.")
+        self.equation = equation
+        self.grid = grid
+        self.dt = check_step(dt, who=who)
+        self.channels = len(equation.fields)
+        self.rtol, self.atol = rtol, atol
+        self.lines: Lines = semi_discrete(equation, grid, engine, dealias=dealias, who=who)
+
+    def bind(self) -> Self:
+        bound = copy.copy(self)
+        bound.lines = self.lines.bind()
+        return bound
+
+    def encode(self, u: Tensor, time: float = 0.0) -> Tensor:
+        return self.lines.encode(u)
+
+    def decode(self, state: Tensor) -> Tensor:
+        return self.lines.decode(state)
+
+    def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
+        return self._pair(state, self.lines.slope(state, time), time, self.dt).new
+
+    def integrate(self, u: Tensor, times: Sequence[float], *, callback: Callable[[float], None] | None = None, max_steps: int = 1_000_000) -> Tensor:
+        """States at ``times`` (increasing; the state at ``times[0]`` is ``u``), shape ``(time, *batch, channel, *space)``.
+
+        ``callback`` receives the time reached after every accepted step. Raises :class:`BlowUpError` when the step
+        size underflows.
+        """
+        check_state(u, self.grid, self.channels, who=type(self).__name__)
+        if len(times) < 1 or any(b <= a for a, b in zip(times, times[1:], strict=False)):
+            raise InputError(f"{type(self).__name__}.integrate: times must increase strictly; got {list(times)[:5]}...")
+        bound = self.bind()
+        state, time, end = bound.encode(u, times[0]), float(times[0]), float(times[-1])
+        slope = bound.lines.slope(state, time)
+        kept = [u]
+        h, last_ratio = min(self.dt, end - time) if end > time else self.dt, 1.0
+        for _ in range(max_steps):
+            if len(kept) == len(times):
+                return torch.stack(kept)
+            if time + h > end:
+                h = end - time
+            pair = bound._pair(state, slope, time, h)
+            ratio = self._ratio(bound.decode(pair.error), bound.decode(state), bound.decode(pair.new))
+            if ratio <= 1.0:
+                reached = end if h == end - time else time + h
+                while len(kept) < len(times) and times[len(kept)] <= reached:
+                    theta = (times[len(kept)] - time) / h
+                    kept.append(bound.decode(pair.new if theta == 1.0 else _dense(state, pair, h, theta)))
+                state, slope, time = pair.new, pair.slope, reached
+                if callback is not None:
+                    callback(time)
+                # proportional-integral control (Hairer & Wanner II, section IV.2, eq. (2.43))
+                factor = 0.9 * max(ratio, 1e-10) ** (-0.7 / 5) * max(last_ratio, 1e-10) ** (0.4 / 5)
+                last_ratio = ratio
+            else:
+                factor = 0.9 * ratio ** (-1 / 5) if math.isfinite(ratio) else 0.1
+            h *= min(5.0, max(0.1, factor))
+            if h < 1e-14 * max(abs(time), abs(end)):
+                break
+        raise BlowUpError(
+            f"{type(self).__name__}: the step size fell to {h:.3g} at t={time:.6g} for fields {'/'.join(self.equation.fields)}; "
+            "the solution is singular or the equation is stiff. Try an exponential or implicit scheme (ETDRK4, ARK3)."
+        )
+
+    def _pair(self, state: Tensor, slope: Tensor, time: float, h: float) -> Pair:
+        stages = [slope]
+        value = state
+        for node, row in zip(NODES[1:], STAGES[1:], strict=True):
+            value = state + h * _weighted(row, stages)
+            stages.append(self.lines.slope(value, time + node * h))
+        return Pair(value, stages[-1], h * _weighted(ERROR, stages), stages)
+
+    def _ratio(self, error: Tensor, old: Tensor, new: Tensor) -> float:
+        with torch.no_grad():
+            scale = self.atol + self.rtol * torch.maximum(old.abs(), new.abs())
+            return float((error.abs() / scale).amax())
+
+
+def _weighted(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
+    total = weights[0] * slopes[0]
+    for weight, slope in zip(weights[1:], slopes[1:], strict=False):
+        if weight:
+            total = total + weight * slope
+    return total
+
+
+def _dense(state: Tensor, pair: Pair, h: float, theta: float) -> Tensor:
+    """The interpolant at ``theta`` in (0, 1)."""
+    change = pair.new - state
+    start = h * pair.stages[0] - change
+    end = change - h * pair.slope - start
+    quartic = h * _weighted(DENSE, pair.stages)
+    return state + theta * (change + (1 - theta) * (start + theta * (end + (1 - theta) * quartic)))
