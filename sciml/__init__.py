@@ -1,1 +1,98 @@
-"""Write a PDE once; solve it, learn it, fit it, filter it, correct it."""
+"""Write a partial differential equation once; solve it, learn it, fit it, filter it, correct it.
+
+Public names are loaded on first use, so that importing the package, or asking the command line for help, is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sciml.core.conservation import ConservationLaw as ConservationLaw
+    from sciml.core.derivatives import Derivatives as Derivatives
+    from sciml.core.domain import Dirichlet as Dirichlet
+    from sciml.core.domain import Domain as Domain
+    from sciml.core.domain import Neumann as Neumann
+    from sciml.core.domain import Periodic as Periodic
+    from sciml.core.equation import Equation as Equation
+    from sciml.core.equation import ResidualForm as ResidualForm
+    from sciml.core.equation import Term as Term
+    from sciml.core.errors import BlowUpError as BlowUpError
+    from sciml.core.errors import InputError as InputError
+    from sciml.core.errors import SciMLError as SciMLError
+    from sciml.core.errors import UnsupportedError as UnsupportedError
+    from sciml.core.field import Field as Field
+    from sciml.core.grid import Grid as Grid
+    from sciml.core.loading import load_problem as load_problem
+    from sciml.core.loading import problem_names as problem_names
+    from sciml.core.problem import Problem as Problem
+    from sciml.core.problem import Profile as Profile
+    from sciml.core.problem import RandomLaw as RandomLaw
+    from sciml.core.propagator import Propagator as Propagator
+    from sciml.core.propagator import Solution as Solution
+    from sciml.core.propagator import Stepper as Stepper
+    from sciml.core.rollout import rollout as rollout
+    from sciml.core.rollout import trajectory as trajectory
+    from sciml.core.symbol import Symbol as Symbol
+    from sciml.derivatives.finite_volume import FiniteVolume as FiniteVolume
+    from sciml.derivatives.fourier import Fourier as Fourier
+    from sciml.derivatives.functional import Functional as Functional
+    from sciml.derivatives.points import Points as Points
+    from sciml.derivatives.stencil import Stencil as Stencil
+    from sciml.solvers.adaptive import DormandPrince as DormandPrince
+    from sciml.solvers.etdrk import ETDRK1 as ETDRK1
+    from sciml.solvers.etdrk import ETDRK2 as ETDRK2
+    from sciml.solvers.etdrk import ETDRK3 as ETDRK3
+    from sciml.solvers.etdrk import ETDRK4 as ETDRK4
+    from sciml.solvers.filtered import Filtered as Filtered
+    from sciml.solvers.finite_volume import FiniteVolumeStepper as FiniteVolumeStepper
+    from sciml.solvers.imex import ARK3 as ARK3
+    from sciml.solvers.imex import CNAB2 as CNAB2
+    from sciml.solvers.lyapunov import lyapunov_exponents as lyapunov_exponents
+    from sciml.solvers.runge_kutta import RK4 as RK4
+    from sciml.solvers.scipy_bridge import scipy_solve as scipy_solve
+    from sciml.solvers.solve import solve as solve
+
+_HOME = {
+    "sciml.core.conservation": ("ConservationLaw",),
+    "sciml.core.derivatives": ("Derivatives",),
+    "sciml.core.domain": ("Dirichlet", "Domain", "Neumann", "Periodic"),
+    "sciml.core.equation": ("Equation", "ResidualForm", "Term"),
+    "sciml.core.errors": ("BlowUpError", "InputError", "SciMLError", "UnsupportedError"),
+    "sciml.core.field": ("Field",),
+    "sciml.core.grid": ("Grid",),
+    "sciml.core.loading": ("load_problem", "problem_names"),
+    "sciml.core.problem": ("Problem", "Profile", "RandomLaw"),
+    "sciml.core.propagator": ("Propagator", "Solution", "Stepper"),
+    "sciml.core.rollout": ("rollout", "trajectory"),
+    "sciml.core.symbol": ("Symbol",),
+    "sciml.derivatives.finite_volume": ("FiniteVolume",),
+    "sciml.derivatives.fourier": ("Fourier",),
+    "sciml.derivatives.functional": ("Functional",),
+    "sciml.derivatives.points": ("Points",),
+    "sciml.derivatives.stencil": ("Stencil",),
+    "sciml.solvers.adaptive": ("DormandPrince",),
+    "sciml.solvers.etdrk": ("ETDRK1", "ETDRK2", "ETDRK3", "ETDRK4"),
+    "sciml.solvers.filtered": ("Filtered",),
+    "sciml.solvers.finite_volume": ("FiniteVolumeStepper",),
+    "sciml.solvers.imex": ("ARK3", "CNAB2"),
+    "sciml.solvers.lyapunov": ("lyapunov_exponents",),
+    "sciml.solvers.runge_kutta": ("RK4",),
+    "sciml.solvers.scipy_bridge": ("scipy_solve",),
+    "sciml.solvers.solve": ("solve",),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'sciml' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,9 +7,9 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from sciml.core.derivatives import Derivatives
+from sciml.core.derivatives import Derivatives, as_vector
 from sciml.core.equation import Equation
-from sciml.core.field import Field
+from sciml.core.field import Field, ValueField
 
 
 class ConservationLaw(Equation):
@@ -33,12 +33,20 @@ class ConservationLaw(Equation):
 
     def velocity(self, u: Any) -> Any:
         """f'(u), the characteristic velocity: by forward-mode differentiation of :meth:`flux` unless overridden."""
-        if isinstance(u, Field):
-            return u.apply(self._velocity, (u,), {})
-        return self._velocity(u)
+        if not isinstance(u, Field):
+            return torch.func.jvp(self.flux, (u,), (torch.ones_like(u),))[1]
+        engine = u.engine
+        flux = self.flux(u)
 
-    def _velocity(self, u: Tensor) -> Any:
-        return torch.func.jvp(self.flux, (u,), (torch.ones_like(u),))[1]
+        def component(value: Tensor, axis: int) -> Tensor:
+            def along(v: Tensor) -> Tensor:
+                part: Any = as_vector(self.flux(ValueField(engine, v)))[axis]
+                return part.value if isinstance(part, ValueField) else torch.as_tensor(part, dtype=v.dtype, device=v.device).expand_as(v)
+
+            return torch.func.jvp(along, (value,), (torch.ones_like(value),))[1]
+
+        parts = tuple(u.apply(component, (u, axis), {}) for axis in range(len(as_vector(flux))))
+        return parts if isinstance(flux, tuple | list) else parts[0]
 
     @final
     def linear(self, u: Any, d: Derivatives) -> Any:

@@ -89,6 +89,18 @@ class Derivatives(ABC):
             return self.div([coefficient * g for g in self.grad(u)])
         return coefficient * self.laplacian(u)
 
+    def pointwise(self, function: Callable[..., Tensor], *fields: Field) -> Field:
+        """A function of the values at each point, such as a network: ``function`` takes and returns ``(..., channels)``.
+
+        The same closure then serves engines whose channel axis lies elsewhere.
+        """
+        channel = -self.trailing
+
+        def moved(*values: Tensor) -> Tensor:
+            return function(*(v.movedim(channel, -1) for v in values)).movedim(-1, channel)
+
+        return fields[0].apply(moved, fields, {})
+
     # -- derived words --------------------------------------------------------------------------------------------
 
     def x(self, u: Field, order: int = 1) -> Field:

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from sciml.core.coefficients import coefficients_of
 from sciml.core.derivatives import Derivatives
 from sciml.core.errors import InputError
 from sciml.core.field import Field
@@ -104,7 +105,7 @@ class Equation(ResidualForm):
     def trainable(self) -> bool:
         """Whether a coefficient requires a gradient."""
         return any(p.requires_grad for p in self.parameters()) or any(
-            isinstance(v, Tensor) and v.requires_grad for v in vars(self).values()
+            isinstance(v, Tensor) and v.requires_grad for v in coefficients_of(self).values()
         )
 
     def __add__(self, other: Equation | Term) -> Equation:
@@ -137,6 +138,7 @@ class SumEquation(Equation):
         self.fields = first.fields
         self.degree = None if first.degree is None or other.degree is None else max(first.degree, other.degree)
         self.autonomous = first.autonomous and other.autonomous
+        self.ndim = max(first.ndim, other.ndim) if isinstance(second, Equation) else first.ndim
 
     def linear(self, u: Any, d: Derivatives) -> Any:
         return _add(self.first.linear(u, d), self.second.linear(u, d))

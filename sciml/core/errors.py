@@ -17,3 +17,7 @@ class UnsupportedError(SciMLError, TypeError):
 
 class BlowUpError(SciMLError, ArithmeticError):
     """A numerical solution left the finite numbers or grew without bound."""
+
+
+class ContractError(SciMLError, AssertionError):
+    """A class does not keep the contract that ``sciml.testing`` checks; the message names the clause and the culprit."""

@@ -32,10 +32,9 @@ _CANONICAL: dict[str, Callable[..., Any]] = {
 }
 LINEAR = (torch.add, torch.sub, torch.mul, torch.div, torch.neg)
 # Functions whose tensor arguments are coefficients. The weights that a network hands to other functions are left alone.
-ELEMENTWISE = frozenset(
-    (torch.add, torch.sub, torch.mul, torch.div, torch.pow, torch.where, torch.maximum, torch.minimum, torch.clamp, torch.clamp_min)
-    + (torch.clamp_max, torch.fmod, torch.remainder, torch.atan2, torch.hypot, torch.gt, torch.lt, torch.ge, torch.le)
-)
+_ARITHMETIC = (torch.add, torch.sub, torch.mul, torch.div, torch.pow, torch.fmod, torch.remainder, torch.atan2, torch.hypot)
+_CHOICES = (torch.where, torch.maximum, torch.minimum, torch.clamp, torch.clamp_min, torch.clamp_max, torch.gt, torch.lt, torch.ge, torch.le)
+ELEMENTWISE = frozenset((*_ARITHMETIC, *_CHOICES))
 
 
 class Field(ABC):

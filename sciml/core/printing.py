@@ -1,4 +1,4 @@
-"""The SymPy engine: the same equation as a symbolic expression, for printing and for checking the declared split."""
+"""Equations typeset, coefficients by name; and a check that the part declared linear is linear."""
 
 from __future__ import annotations
 
@@ -6,176 +6,228 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import sympy
-from torch import Tensor, nn
+from sympy.core.function import AppliedUndef
+from sympy.printing.latex import LatexPrinter, greek_letters_set
+from torch import Tensor
 
-from sciml.core.derivatives import AXES, Derivatives
+from sciml.core.coefficients import substituted
+from sciml.core.derivatives import Derivatives
 from sciml.core.errors import UnsupportedError
-from sciml.core.field import Field, map_fields
+from sciml.core.symbolic import SPACE, Operator, Shift, SymPy, SymPyField, T
 
 if TYPE_CHECKING:
-    from sciml.core.equation import Equation
+    from sciml.core.equation import Equation, ResidualForm
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "add": lambda a, b: a + b,
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, b: a * b,
-    "div": lambda a, b: a / b,
-    "pow": lambda a, b: a**b,
-    "neg": lambda a: -a,
-    "square": lambda a: a**2,
-    "abs": sympy.Abs,
-    "relu": lambda a: sympy.Max(a, 0),
-    "clamp_min": sympy.Max,
-    "maximum": sympy.Max,
-    "minimum": sympy.Min,
-    "sqrt": sympy.sqrt,
-    "reciprocal": lambda a: 1 / a,
-    **{name: getattr(sympy, name) for name in ("sin", "cos", "tan", "exp", "log", "sinh", "cosh", "tanh", "erf", "sign")},
-}
-
-
-class SymPyField(Field):
-    """A tuple of SymPy expressions, one per channel."""
-
-    __slots__ = ("expressions",)
-
-    def __init__(self, engine: SymPy, expressions: tuple[sympy.Expr, ...]) -> None:
-        self.engine = engine
-        self.expressions = expressions
-
-    @property
-    def expression(self) -> sympy.Expr:
-        """The expression of a field with one channel."""
-        (single,) = self.expressions
-        return single
-
-    def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
-        engine = self.engine
-        assert isinstance(engine, SymPy)
-        handler = _FUNCTIONS.get(getattr(function, "__name__", ""))
-        channels = max(len(a.expressions) for a in args if isinstance(a, SymPyField))
-        if handler is None:
-            name = getattr(function, "__name__", type(function).__name__).strip("_")
-            handler = sympy.Function(rf"\mathrm{{{name.replace('_', ' ')}}}")
-        rows = []
-        for channel in range(channels):
-
-            def pick(item: Any, channel: int = channel) -> Any:
-                if isinstance(item, SymPyField):
-                    return item.expressions[min(channel, len(item.expressions) - 1)]
-                return engine.coefficient(item)
-
-            rows.append(handler(*map_fields(args, pick)))
-        return SymPyField(engine, tuple(rows))
-
-
-class SymPy(Derivatives):
-    """Derivatives as unevaluated SymPy derivatives of functions of time and space.
-
-    Parameters
-    ----------
-    ndim : number of space axes.
-    names : of the unknowns, one channel each.
-    coefficients : symbol name for each tensor or number that the equation uses, looked up by identity, so that
-        ``viscosity`` prints as a letter and not as its value.
-    """
-
-    def __init__(self, ndim: int, names: tuple[str, ...] = ("u",), coefficients: dict[int, sympy.Symbol] | None = None) -> None:
-        self.ndim = ndim
-        self.trailing = 1
-        self.space = tuple(sympy.Symbol(a, real=True) for a in AXES[:ndim])
-        self.t_symbol = sympy.Symbol("t", real=True)
-        self.time = SymPyField(self, (self.t_symbol,))
-        self.names = names
-        self._coefficients = coefficients or {}
-
-    def coefficient(self, value: Any) -> Any:
-        """A number or tensor as a SymPy object."""
-        if id(value) in self._coefficients:
-            return self._coefficients[id(value)]
-        if isinstance(value, Tensor):
-            return sympy.nsimplify(value.item(), rational=False) if value.ndim == 0 else sympy.Symbol("c")
-        if isinstance(value, float):
-            return sympy.Integer(int(value)) if value.is_integer() and abs(value) < 1e6 else sympy.Float(value, 6)
-        return value
-
-    def unknown(self) -> SymPyField:
-        """The unknowns as functions of time and space."""
-        return SymPyField(self, tuple(sympy.Function(n)(self.t_symbol, *self.space) for n in self.names))
-
-    def field(self, u: Any) -> Field:
-        return SymPyField(self, tuple(u))
-
-    def values(self, u: Field) -> Any:
-        assert isinstance(u, SymPyField)
-        return u.expressions
-
-    def partial(self, u: Field, axis: int, order: int) -> Field:
-        return self._map(u, lambda e: sympy.Derivative(e, (self.space[axis], order)))
-
-    def t(self, u: Field, order: int = 1) -> Field:
-        return self._map(u, lambda e: sympy.Derivative(e, (self.t_symbol, order)))
-
-    def inverse_laplacian(self, u: Field, shift: float = 0.0) -> Field:
-        operator = sympy.Function(r"\Delta^{-1}" if not shift else r"(\Delta-s)^{-1}")
-        return self._map(u, lambda e: operator(e))
-
-    def laplacian(self, u: Field, power: int = 1) -> Field:
-        if self.ndim == 1:
-            return self.partial(u, 0, 2 * power)
-        operator = sympy.Function(r"\Delta" if power == 1 else rf"\Delta^{{{power}}}")
-        return self._map(u, lambda e: operator(e))
-
-    def shift(self, u: Field, n: int, axis: int = 0) -> Field:
-        return self._map(u, lambda e: sympy.Function(f"S_{{{n:+d}}}")(e))
-
-    def coordinates(self) -> tuple[Field, ...]:
-        return tuple(SymPyField(self, (s,)) for s in self.space)
-
-    def split(self, u: Field) -> tuple[Field, ...]:
-        assert isinstance(u, SymPyField)
-        return tuple(SymPyField(self, (e,)) for e in u.expressions)
-
-    def stack(self, *fields: Field) -> Field:
-        return SymPyField(self, tuple(f.expression for f in fields if isinstance(f, SymPyField)))
-
-    def _map(self, u: Field, operation: Callable[[sympy.Expr], sympy.Expr]) -> Field:
-        assert isinstance(u, SymPyField)
-        return SymPyField(self, tuple(operation(e) for e in u.expressions))
-
-
-def sympy_engine(equation: Equation, ndim: int) -> SymPy:
-    """The SymPy engine that prints the equation's coefficients by name."""
-    named: dict[int, sympy.Symbol] = {}
-    members = {**vars(equation), **dict(equation.named_parameters(recurse=False)), **dict(equation.named_buffers(recurse=False))}
-    for name, value in members.items():
-        if isinstance(value, Tensor | nn.Parameter) or (isinstance(value, float) and not name.startswith("_")):
-            named[id(value)] = sympy.Symbol(GREEK.get(name, rf"\mathrm{{{name.replace('_', ' ')}}}"))
-    return SymPy(ndim, equation.fields, named)
-
-
-GREEK = {
+NAMES = {
     "viscosity": r"\nu",
     "diffusivity": r"\kappa",
-    "hyperdiffusion": r"\nu_4",
+    "hyperviscosity": r"\nu_{4}",
     "dispersion": r"\delta",
     "speed": "c",
     "drag": r"\mu",
-    "beta": r"\beta",
+    "exponent": "m",
+    "forcing": "F",
 }
 
 
 def latex_of(equation: Equation) -> str:
-    """``u_t = ...``, one line per unknown, for the smallest number of space axes that the equation accepts."""
-    engine = sympy_engine(equation, equation.ndim)
-    right = equation.rhs(engine.unknown(), engine)
-    if not isinstance(right, SymPyField):
-        raise UnsupportedError(f"{type(equation).__name__}.rhs did not return a field; it cannot be printed.")
-    arguments = ", ".join(("t", *AXES[: equation.ndim]))
-    lines = []
-    for name, expression in zip(equation.fields, right.expressions, strict=True):
-        body = sympy.latex(sympy.expand(expression)).replace(rf"{{\left({arguments.replace(', ', ',')} \right)}}", "")
-        lines.append(rf"{name}_t = {body}")
-    return r" \\ ".join(lines)
+    r"""``u_t = ...``, one line per unknown separated by ``\\``: linear terms first, then by order of derivative."""
+
+    def rows(equation: Equation) -> list[tuple[Any, ...]]:
+        engine = SymPy(equation.ndim, equation.fields)
+        u = engine.unknown()
+        parts = [_expressions(part, equation) for part in (equation.linear(u, engine), equation.nonlinear(u, engine)) if part is not None]
+        return list(zip(*parts, strict=True)) or [()] * len(equation.fields)
+
+    left = (f"{Printer().unknown(name, 't')} = " for name in equation.fields)
+    return r" \\ ".join(name + _sum(parts) for name, parts in zip(left, _named(equation, rows), strict=True))
 
 
+def latex_of_residual(form: ResidualForm, ndim: int) -> str:
+    r"""``... = 0``, one line per residual: for equations that are not of evolution form."""
+
+    def rows(form: ResidualForm) -> list[Any]:
+        engine = SymPy(ndim, form.fields)
+        return list(_expressions(form.residual(engine.unknown(), engine), form))
+
+    return r" \\ ".join(f"{_sum((expression,))} = 0" for expression in _named(form, rows))
+
+
+def nonlinear_terms(equation: Equation) -> list[str]:
+    """The terms of ``equation.linear`` that are not linear with constant coefficients, typeset; empty for a sound split."""
+    ndim, names = equation.ndim, equation.fields
+
+    def rows(equation: Equation) -> list[Any]:
+        engine = SymPy(ndim, names, expand=True)
+        part = equation.linear(engine.unknown(), engine)
+        return [] if part is None else list(_expressions(part, equation))
+
+    functions = [sympy.Function(n, real=True)(T, *SPACE[:ndim]) for n in names]
+    others = [sympy.Function(f"{n}'", real=True)(T, *SPACE[:ndim]) for n in names]
+    a, b = sympy.symbols("a b")
+
+    def at(term: Any, unknowns: list[Any]) -> Any:
+        return sympy.expand(term.xreplace(dict(zip(functions, unknowns, strict=True))).doit())
+
+    def sound(term: Any) -> bool:
+        mixed = at(term, [a * u + b * v for u, v in zip(functions, others, strict=True)])
+        superposed = sympy.expand(mixed - a * at(term, functions) - b * at(term, others)) == 0
+        # constant coefficients: the operator commutes with every derivative
+        constant = all(sympy.expand(at(term, functions).diff(s) - at(term, [u.diff(s) for u in functions])) == 0 for s in (T, *SPACE[:ndim]))
+        return superposed and constant
+
+    return [Printer().doprint(term) for expression in _named(equation, rows) for term in _terms(expression) if not sound(term)]
+
+
+def is_linear(equation: Equation) -> bool:
+    """Whether ``equation.linear`` is linear with constant coefficients, as SymPy sees it."""
+    return not nonlinear_terms(equation)
+
+
+class Printer(LatexPrinter):
+    r"""Subscripts for derivatives, ``u_{xx}`` and :math:`\left(u^{2}\right)_{x}`; no arguments after the unknowns."""
+
+    def unknown(self, name: str, subscript: str = "") -> str:
+        """An unknown's name with its derivatives: ``q1`` and ``xx`` give ``q_{1,xx}``."""
+        stem, _, index = _symbol(name).partition("_")
+        subscripts = ",".join(s for s in (index.strip("{}"), subscript) if s)
+        return stem + _index(subscripts)
+
+    def _print_Function(self, expr: Any, exp: Any = None) -> str:
+        if isinstance(expr, Shift):
+            return self._subscripted(expr.args[1], expr.args[0].name, exp)
+        if isinstance(expr, Operator):
+            inner = expr.args[1]
+            body = self._print(inner) if isinstance(inner, AppliedUndef | sympy.Derivative | Operator) else rf"\left({self._print(inner)}\right)"
+            return self._power(rf"{expr.args[0].name} {body}", exp, bracket=True)
+        if isinstance(expr, AppliedUndef):
+            if expr.args[:1] == (T,) and all(a in SPACE for a in expr.args[1:]):
+                return self._power(self.unknown(expr.func.__name__), exp)
+            arguments = ", ".join(self._print(a) for a in expr.args)
+            return self._power(rf"{_symbol(expr.func.__name__)}\left({arguments}\right)", exp)
+        return str(super()._print_Function(expr, exp))
+
+    def _print_Derivative(self, expr: Any) -> str:
+        return self._subscripted(expr.expr, "".join(self._print(v) * int(n) for v, n in expr.variable_count))
+
+    def parenthesize(self, item: Any, *args: Any, **kwargs: Any) -> str:
+        return self._print(item) if isinstance(item, sympy.Derivative) else str(super().parenthesize(item, *args, **kwargs))
+
+    def _subscripted(self, inner: Any, subscript: str, exp: Any = None) -> str:
+        if isinstance(inner, AppliedUndef) and inner.args[:1] == (T,):
+            return self._power(self.unknown(inner.func.__name__, subscript), exp)
+        return self._power(rf"\left({self._print(inner)}\right){_index(subscript)}", exp)
+
+    def _power(self, body: str, exp: Any, bracket: bool = False) -> str:
+        if exp is None:
+            return body
+        return rf"\left({body}\right)^{{{exp}}}" if bracket else f"{body}^{{{exp}}}"
+
+
+class _Network:
+    """Stands for a module inside an equation: a term is traced, anything else prints as a function of its arguments."""
+
+    def __init__(self, name: str, module: Any, convert: Callable[[str, Any], Any]) -> None:
+        self.__name__ = name
+        self._traced = substituted(module, convert, lambda n, m: _Network(n, m, convert), f"{name}.")
+
+    def __call__(self, *args: Any) -> Any:
+        if any(isinstance(a, Derivatives) for a in args):
+            return self._traced(*args)
+        field = next(a for a in args if isinstance(a, SymPyField))
+        return field.engine.named(self.__name__.rpartition(".")[-1], args)  # type: ignore[attr-defined]
+
+
+def _named(equation: Any, rows: Callable[[Any], list[Any]]) -> list[Any]:
+    """``rows`` of the equation with its coefficients as symbols; with their values where Python needs a number."""
+    taken: dict[str, Any] = {}
+
+    def name(path: str, value: Any) -> Any:
+        # Zero and one are structure rather than data: they print as such, so that absent terms vanish.
+        if not (isinstance(value, Tensor) and (value.requires_grad or value.numel() > 1)) and float(value) in (0.0, 1.0):
+            return sympy.Integer(int(value))
+        label = _symbol(_stem(path))
+        owner = value if isinstance(value, Tensor) else path  # a shared parameter is one coefficient, equal floats are two
+        while taken.setdefault(label, owner) is not owner:
+            label += "'"
+        return sympy.Symbol(label, real=True)
+
+    def network(path: str, module: Any) -> Any:
+        return _Network(path, module, name)
+
+    try:
+        return rows(substituted(equation, name, network))
+    except (TypeError, ValueError, AttributeError, RuntimeError):
+        pass
+    try:
+        return rows(substituted(equation, lambda _, value: value, network))
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise UnsupportedError(
+            f"{type(equation).__name__} cannot be written symbolically ({type(error).__name__}: {error}). Use the vocabulary of d, arithmetic and "
+            "torch functions on fields, and d.pointwise for functions of values; or override latex()."
+        ) from error
+
+
+def _expressions(part: Any, equation: Any) -> tuple[Any, ...]:
+    if not isinstance(part, SymPyField):
+        raise UnsupportedError(f"{type(equation).__name__} returned a {type(part).__name__}, not a field; it cannot be printed.")
+    return tuple(sympy.sympify(e) for e in part.expressions)
+
+
+def _sum(parts: tuple[Any, ...]) -> str:
+    """The parts one after the other, the terms of each ordered by derivative."""
+    printer = Printer()
+    text = ""
+    for part in parts:
+        for term in sorted(_terms(part), key=lambda e: (_order(e), printer.doprint(e))):
+            piece = printer.doprint(term)
+            negative = piece.startswith("-")
+            text += f"{' - ' if negative else ' + '}{piece.lstrip('- ')}" if text else piece
+    return text or "0"
+
+
+def _terms(expression: Any) -> list[Any]:
+    """The summands of an expression, sums multiplied out at the top level only."""
+
+    def flat(e: Any) -> list[Any]:
+        if e.is_Add:
+            return [term for a in e.args for term in flat(a)]
+        if e.is_Mul and any(a.is_Add for a in e.args):
+            return flat(sympy.expand_mul(e, deep=False))
+        return [e]
+
+    total = sympy.Add(*flat(expression))
+    return [] if total == 0 else list(sympy.Add.make_args(total))
+
+
+def _order(term: Any) -> int:
+    """Order of the highest derivative in a term."""
+    orders = [d.derivative_count for d in term.atoms(sympy.Derivative)] + [2 for _ in term.atoms(Operator) - term.atoms(Shift)]
+    return max(orders, default=0)
+
+
+def _index(subscript: str) -> str:
+    return f"_{{{subscript}}}" if len(subscript) > 1 else f"_{subscript}" if subscript else ""
+
+
+def _stem(path: str) -> str:
+    """``child.name`` -> ``name``; ``velocity.0`` -> ``velocity1``."""
+    *_, last = parts = path.split(".")
+    return f"{parts[-2]}{int(last) + 1}" if last.isdigit() and len(parts) > 1 else last
+
+
+def _symbol(name: str) -> str:
+    """A name as LaTeX: a letter, a Greek letter, or upright words; trailing digits become an index."""
+    stem = name.rstrip("0123456789").rstrip("_")
+    index = name[len(stem) :].strip("_")
+    if name in NAMES:
+        return NAMES[name]
+    if stem in NAMES:
+        base = NAMES[stem]
+    elif stem.lower() in greek_letters_set:
+        base = f"\\{stem}"
+    elif len(stem) <= 1 or stem.startswith("\\"):
+        base = stem
+    else:
+        base = rf"\mathrm{{{stem.replace('_', ' ')}}}"
+    return f"{base}_{{{index}}}" if index else base

@@ -151,11 +151,17 @@ def symbol_of(equation: Equation, grid: Grid) -> Tensor:
     return matrix.squeeze(-1 - grid.ndim).squeeze(-1 - grid.ndim)
 
 
-def _coefficient(value: Any, engine: Symbol) -> Any:
-    return align(value, engine.trailing) if isinstance(value, Tensor) else value
+def _coefficient(value: Any, engine: Derivatives) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    aligned = align(value, engine.trailing)
+    if aligned.ndim and any(n > 1 for n in aligned.shape[-engine.ndim :]):
+        raise _not_linear(f"multiplies the unknown by an array of shape {tuple(value.shape)}, which varies in space")
+    return aligned
 
 
 def _not_linear(what: str) -> UnsupportedError:
     return UnsupportedError(
-        f"linear() {what}, so it is not linear with constant coefficients. Move that term to nonlinear(); linear() may use derivatives, sums and coefficients only."
+        f"linear() {what}, so it is not linear with constant coefficients. "
+        "Move that term to nonlinear(); linear() may use derivatives, sums and coefficients only."
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.core.checks import check_state
 from sciml.core.derivatives import Derivatives
 from sciml.core.errors import UnsupportedError
-from sciml.core.field import LINEAR, Field, align, map_fields
+from sciml.core.field import ELEMENTWISE, LINEAR, Field, align, map_fields
 from sciml.core.grid import Grid
 from sciml.spectral.transforms import Transform, retained
 
@@ -58,12 +58,12 @@ class FourierField(Field):
             result = self._linear(function, args)
             if result is not None:
                 return result
-        trailing = engine.trailing
+        trailing, aligned = engine.trailing, function in ELEMENTWISE
 
         def unwrap(item: Any) -> Any:
             if isinstance(item, FourierField):
                 return item.values()
-            return align(item, trailing) if isinstance(item, Tensor) else item
+            return align(item, trailing) if aligned and isinstance(item, Tensor) else item
 
         value = function(*map_fields(args, unwrap), **{k: map_fields(v, unwrap) for k, v in kwargs.items()})
         return FourierField(engine, None, value)

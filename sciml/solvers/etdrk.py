@@ -9,12 +9,14 @@ J. Sci. Comput. 26 (2005) 1214; matrix symbols by matrix :math:`\varphi` functio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sciml.solvers.phi import phi_functions, phi_matrices
+from sciml.solvers.small import SmallSteps
 from sciml.solvers.spectral import Multiplier, SpectralStepper, diagonal_of
 
 Phi = dict[float, list[Tensor]]
@@ -53,7 +55,18 @@ class ExponentialRungeKutta(SpectralStepper):
         exponentials = {c: finish(phi[c][0]) for c in phi}
         return exponentials, [[on_slope(a) for a in row] for row in rows], [on_slope(b) for b in weights]
 
+    @cached_property
+    def _small(self) -> SmallSteps | None:
+        """The scheme through NumPy, for small states."""
+        if self._scheme is None or self.grid.ndim != 1 or self.grid.device.type != "cpu":
+            return None
+        return SmallSteps.of(self.system.program, self._scheme, self.nodes, self.grid.shape[0])
+
     def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
+        if self._small is not None and self._small.accepts(state):
+            after = self._small.advance(state)
+            if after is not None:
+                return after
         exponentials, rows, weights = self.scheme
         slope = self.system.slope
         linear = {c: e(state) for c, e in exponentials.items()}

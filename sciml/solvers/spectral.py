@@ -40,7 +40,7 @@ class SemiLinear:
         self.channels = len(equation.fields)
         self.engine = Fourier(grid, equation.degree if dealias else None)
         self.transform = self.engine.transform
-        self._program = None if equation.trainable or not equation.autonomous else record(equation, self.engine)
+        self.program = None if equation.trainable or not equation.autonomous else record(equation, self.engine)
 
     def symbol(self) -> Tensor:
         """The symbol matrix ``(*batch, C, C, *modes)`` in double precision."""
@@ -48,23 +48,23 @@ class SemiLinear:
 
     def nonlinear(self, c: Tensor, time: float) -> Tensor:
         """Coefficients of ``equation.nonlinear`` at the state with coefficients ``c``; never aliases ``c``."""
-        if self._program is not None:
-            return self._program(c)
+        if self.program is not None:
+            return self.program(c)
         engine = self.engine if self.equation.autonomous else self.engine.at(time)
         result = self.equation.nonlinear(engine.from_coefficients(c), engine)
         return torch.zeros_like(c) if result is None else engine.coefficients(result)
 
     def slope(self, c: Tensor, time: float) -> Tensor:
         """:meth:`nonlinear` up to the factor that :meth:`absorb` puts into a scheme's multipliers."""
-        if self._program is not None and self._program.fold is not None:
-            return self._program.product(c)
+        if self.program is not None and self.program.fold is not None:
+            return self.program.product(c)
         return self.nonlinear(c, time)
 
     def absorb(self, multiplier: Multiplier) -> Multiplier:
         """``multiplier`` for use on :meth:`slope` instead of :meth:`nonlinear`."""
-        if self._program is None or self._program.fold is None:
+        if self.program is None or self.program.fold is None:
             return multiplier
-        return Multiplier((multiplier.value * self._program.fold).to(multiplier.value.dtype), True, multiplier.ndim)
+        return Multiplier((multiplier.value * self.program.fold).to(multiplier.value.dtype), True, multiplier.ndim)
 
     def multiplier(self, matrix: Tensor) -> Multiplier:
         """A function of the symbol as a multiplier in the grid's precision."""

@@ -85,10 +85,8 @@ def _evaluate(c: Tensor, grid: Grid, points: tuple[Tensor, ...]) -> Tensor:
     value = c
     for axis in reversed(range(grid.ndim)):
         waves = _waves(grid, axis, points[axis], c.dtype)
-        if axis == grid.ndim - 1:
-            value = value @ waves  # (..., modes of the other axes, n)
-        else:
-            value = (value * waves).sum(-2)
+        # (..., modes of the other axes, modes of the last) -> (..., modes of the other axes, n) -> ... -> (..., n)
+        value = value @ waves if axis == grid.ndim - 1 else (value * waves).sum(-2)
     return value.real
 
 

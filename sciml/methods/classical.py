@@ -1,0 +1,74 @@
+"""The classical schemes of ``sciml.solve`` as methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sciml.core.conservation import ConservationLaw
+from sciml.core.equation import Equation
+from sciml.core.problem import Problem
+from sciml.methods.base import Method, Progress, Run, Settings
+from sciml.solvers.solve import solve
+
+SPECTRAL, CELLS, ANY = "spectral", "cells", "any"
+
+
+@dataclass(frozen=True, repr=False)
+class Classical(Method):
+    """One scheme of :func:`sciml.solve`.
+
+    Parameters
+    ----------
+    name : as ``sciml.solve(method=...)`` knows it.
+    description : one line.
+    needs : a periodic domain (``spectral``), a conservation law (``cells``) or neither (``any``).
+    default : see :class:`Method`.
+    """
+
+    name: str
+    description: str
+    needs: str
+    default: bool = True
+
+    def applies(self, problem: Problem) -> str | None:
+        if not isinstance(problem.equation, Equation):
+            return "it needs an evolution equation, and this problem states a residual only"
+        if self.needs == SPECTRAL:
+            if problem.domain.ndim == 0:
+                return "it needs at least one space axis, and this is an ordinary system"
+            if not all(problem.domain.is_periodic):
+                return "it needs a domain that is periodic along every axis"
+        if self.needs == CELLS and not isinstance(problem.equation, ConservationLaw):
+            return "it needs a conservation law, and this equation declares no flux"
+        return None
+
+    def solve(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> Run:
+        ds = solve(
+            problem,
+            points=settings.points,
+            dt=settings.dt,
+            times=settings.times,
+            method=self.name,
+            seed=settings.seed,
+            dtype=settings.dtype or torch.float64,
+            device=settings.device,
+        )
+        cost: dict[str, Any] = {key: float(ds.attrs[key]) for key in ("dt", "steps") if key in ds.attrs}
+        return Run(ds, str(ds.attrs.get("note", "")), cost)
+
+
+METHODS = (
+    Classical("etdrk4", "exponential Runge-Kutta, order 4 (Cox & Matthews 2002)", SPECTRAL),
+    Classical("etdrk3", "exponential Runge-Kutta, order 3 (Cox & Matthews 2002)", SPECTRAL, default=False),
+    Classical("etdrk2", "exponential Runge-Kutta, order 2 (Cox & Matthews 2002)", SPECTRAL),
+    Classical("etdrk1", "exponential Euler (Cox & Matthews 2002)", SPECTRAL, default=False),
+    Classical("cnab2", "Crank-Nicolson / Adams-Bashforth, order 2", SPECTRAL),
+    Classical("ark3", "implicit-explicit Runge-Kutta, order 3", SPECTRAL),
+    Classical("rk4", "classical explicit Runge-Kutta, order 4", ANY),
+    Classical("dopri5", "adaptive Dormand-Prince 5(4), error control", ANY),
+    Classical("finite_volume", "conservative cell averages with limited fluxes", CELLS),
+    Classical("scipy", "scipy.integrate.solve_ivp, an independent integrator", ANY, default=False),
+)

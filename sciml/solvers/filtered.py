@@ -1,0 +1,50 @@
+"""A spectral filter after every step of another propagator."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+from torch import Tensor
+
+from sciml.core.errors import InputError
+from sciml.core.propagator import Stepper
+from sciml.spectral.transforms import Transform
+
+
+class Filtered(Stepper):
+    """``step`` followed by multiplication of the Fourier coefficients by a real function of the wavenumber.
+
+    Parameters
+    ----------
+    step : the propagator; its working state must be coefficients or values on a periodic grid.
+    multiplier : on the full half spectrum of the grid, such as an exponential filter at the highest wavenumbers.
+    """
+
+    def __init__(self, step: Stepper, multiplier: Tensor) -> None:
+        self.step = step
+        self.dt, self.grid, self.channels = step.dt, step.grid, step.channels
+        self.transform = Transform(step.grid)
+        if tuple(multiplier.shape) != self.transform.modes:
+            raise InputError(
+                f"Filtered: the multiplier has shape {tuple(multiplier.shape)}; the half spectrum of the grid is {self.transform.modes}."
+            )
+        self.multiplier = multiplier.to(step.grid.device, step.grid.dtype)
+
+    def bind(self) -> Self:
+        bound = copy.copy(self)
+        bound.step = self.step.bind()
+        return bound
+
+    def encode(self, u: Tensor, time: float = 0.0) -> Any:
+        return self.step.encode(u, time)
+
+    def advance(self, state: Any, time: float = 0.0) -> Any:
+        after = self.step.advance(state, time)
+        if isinstance(after, Tensor) and after.is_complex() and tuple(after.shape[-self.grid.ndim :]) == self.transform.modes:
+            return after * self.multiplier
+        u = self.step.decode(after)
+        return self.step.encode(self.transform.inverse(self.transform.forward(u) * self.multiplier), time + self.dt)
+
+    def decode(self, state: Any) -> Tensor:
+        return self.step.decode(state)
