@@ -46,10 +46,13 @@ class AdvectionDiffusion(Equation):
     def evolve(self, u: Tensor, grid: Grid, time: float) -> Tensor:
         r"""The exact solution at ``time`` from ``u``, ``(*batch, 1, *space)``: each mode is shifted and decays by itself."""
         transform = Transform(grid)
-        return transform.inverse(transform.forward(u) * torch.exp(time * self.symbol(grid)).to(transform.forward(u).dtype))
+        c = transform.forward(u)
+        return transform.inverse(c * torch.exp(time * self.symbol(grid)).to(c.dtype))
 
 
-def plane_wave(t: Any, x: Sequence[Tensor], wavevector: Sequence[float], speed: Sequence[float], diffusivity: float = 0.0, phase: float = 0.0) -> Tensor:
+def plane_wave(
+    t: Any, x: Sequence[Tensor], wavevector: Sequence[float], speed: Sequence[float], diffusivity: float = 0.0, phase: float = 0.0
+) -> Tensor:
     r""":math:`e^{-\kappa|k|^2t}\sin(k\cdot(x-ct)+\varphi)`, the exact solution that every other one is a sum of."""
     theta = torch.as_tensor(phase, dtype=x[0].dtype, device=x[0].device)
     for k, c, coordinate in zip(wavevector, speed, x, strict=True):

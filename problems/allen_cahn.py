@@ -23,7 +23,7 @@ class AllenCahn(Equation):
     reaction : a.
     ndim : number of space axes.
 
-    *Good values*: fronts are :math:`\sqrt{2D/a}` wide; about 6 points across one resolve it to 6 digits.
+    *Good values*: fronts are :math:`\sqrt{2D/a}` wide, which the grid must resolve.
     """
 
     degree = 3

@@ -88,22 +88,28 @@ def _cole_hopf(t: Tensor, x: Tensor, nu: Tensor, s: Tensor) -> Tensor:
 
 
 def _nodes(nu: float, first: float, last: float) -> Tensor:
-    r"""Nodes of the trapezoidal rule in s.
+    r"""Nodes of the trapezoidal rule in s for times between ``first`` and ``last``.
 
-    The sharpest maximum of phi has curvature :math:`2 + 2\pi t`, hence a Gaussian of width :math:`\sigma`; a spacing of
-    :math:`\sigma/2` leaves an error below :math:`e^{-2\pi^2\cdot 4}`. The largest value of phi is at least
-    :math:`-1/(2\pi\nu)`, and at least :math:`1/(2\pi\nu) - 1/(4\nu t)` since a maximum of -cos lies within distance 1 of
-    every x: beyond the range below everything is smaller than :math:`e^{-45}` times that.
+    Range: phi is at least :math:`-1/(2\pi\nu)` somewhere, and at least :math:`1/(2\pi\nu)-1/(4\nu t)` since a maximum of -cos
+    lies within distance 1 of every x; beyond the range taken everything is below :math:`e^{-45}` times that.
+    Spacing: moving the path to :math:`s+i\eta` shows an error below :math:`e^{g(\eta)-2\pi\eta/h}`, where
+    :math:`g=\eta^2+a\eta+(\cosh a\eta-1)/(2\pi\nu)`, :math:`a=2\pi\sqrt{\nu t}`, bounds the growth of the integrands; h is the
+    largest that brings this to :math:`e^{-45}` for some :math:`\eta`.
     """
-    sigma = 1 / math.sqrt(2 + 2 * math.pi * last)
     reach = 1 / (math.pi * nu)
     if first > 0:
         reach = min(reach, 1 / (4 * nu * first))
-    count = math.ceil(math.sqrt(reach + 45) / (sigma / 2))
-    return (sigma / 2) * torch.arange(-count, count + 1, dtype=torch.float64)
+    a = 2 * math.pi * math.sqrt(nu * last)
+    h = 0.0
+    for i in range(1, 400):
+        eta = 0.02 * i
+        if a * eta < 300:  # cosh would overflow, and such an eta is useless
+            h = max(h, 2 * math.pi * eta / (45 + eta**2 + a * eta + (math.cosh(a * eta) - 1) / (2 * math.pi * nu)))
+    count = math.ceil(math.sqrt(reach + 45) / h)
+    return h * torch.arange(-count, count + 1, dtype=torch.float64)
 
 
-def _raissi(name: str, viscosity: Any, domain: Domain, points: int) -> Problem:
+def _raissi(name: str, viscosity: Any, domain: Domain, points: int, dt: float | None) -> Problem:
     def exact(t: Any, x: Tensor) -> Tensor:
         return cole_hopf(t, x, viscosity)
 
@@ -114,7 +120,7 @@ def _raissi(name: str, viscosity: Any, domain: Domain, points: int) -> Problem:
         initial=Profile(lambda x: -torch.sin(math.pi * x)),
         horizon=1.0,
         points=(points,),
-        dt=1e-3,
+        dt=dt,
         exact=exact,
         reference=RAISSI,
         scores=RAISSI_SCORES,
@@ -126,14 +132,15 @@ def raissi2019(viscosity: Any = 0.01 / math.pi) -> Problem:
     r""":math:`u_0=-\sin\pi x` on [-1, 1] with :math:`u(\pm1)=0`: the shock test of physics-informed networks.
 
     The initial state is odd about 0 and about 1, hence so is the solution of period 2: it vanishes at :math:`\pm1`, and the
-    periodic problem solved here is the Dirichlet problem. 2048 points give 9 digits at the default viscosity.
+    periodic problem solved here is the Dirichlet problem. At the default viscosity 2048 points and this step keep the
+    largest error of ETDRK4 below 5e-10 (1024 points: 2e-5 with de-aliasing).
     """
-    return _raissi("raissi2019", viscosity, Domain.periodic(2.0, origin=-1.0), 2048)
+    return _raissi("raissi2019", viscosity, Domain.periodic(2.0, origin=-1.0), 2048, 2e-4)
 
 
 def raissi2019_dirichlet(viscosity: Any = 0.01 / math.pi) -> Problem:
     """:func:`raissi2019` on the bounded box [-1, 1] with homogeneous Dirichlet conditions, for finite volumes and networks."""
-    return _raissi("raissi2019_dirichlet", viscosity, Domain.box(-1.0, 1.0, Dirichlet(0.0)), 1024)
+    return _raissi("raissi2019_dirichlet", viscosity, Domain.box(-1.0, 1.0, Dirichlet(0.0)), 1024, None)
 
 
 def kassam2005() -> Problem:

@@ -42,14 +42,14 @@ class Lorenz63(Equation):
 
 
 class Lorenz96(Equation):
-    r""":math:`\dot x_i=(x_{i+1}-x_{i-2})x_{i-1}-x_i+F`; states are ``(*batch, 1, n)`` on a periodic lattice of spacing 1.
+    r""":math:`\dot X_i=(X_{i+1}-X_{i-2})X_{i-1}-X_i+F`; states are ``(*batch, 1, n)`` on a periodic lattice of spacing 1.
 
     Parameters
     ----------
     forcing : F; 8 is chaotic.
     """
 
-    fields = ("x",)
+    fields = ("X",)
     degree = None
     lattice = True
 

@@ -110,12 +110,12 @@ class VelocityPressure(ResidualForm):
         return d.values(result) if isinstance(u, Tensor) else result
 
     def latex(self) -> str:
-        return residual_latex(self, self.ndim)
+        return residual_latex(self)
 
 
 def velocity_of(w: Any, d: Derivatives) -> tuple[Any, Any]:
     r"""The velocity :math:`(-\psi_y,\psi_x)`, :math:`\Delta\psi=w`, of a vorticity field."""
-    psi = d.inverse_laplacian(w)
+    psi = d.define("psi", d.inverse_laplacian(w))
     return -d.y(psi), d.x(psi)
 
 
@@ -158,12 +158,14 @@ def taylor_green_vorticity(t: Any, x: Tensor, y: Tensor, viscosity: Any, k: floa
     return 2 * k * decay * torch.cos(k * (x - mean_flow[0] * t)) * torch.cos(k * (y - mean_flow[1] * t))
 
 
-def taylor_green_flow(t: Any, x: Tensor, y: Tensor, viscosity: Any, k: float = 1.0, mean_flow: Sequence[float] = (0.0, 0.0)) -> tuple[Tensor, Tensor, Tensor]:
+def taylor_green_flow(
+    t: Any, x: Tensor, y: Tensor, viscosity: Any, k: float = 1.0, mean_flow: Sequence[float] = (0.0, 0.0)
+) -> tuple[Tensor, Tensor, Tensor]:
     """Velocity and pressure (u, v, p) of :func:`taylor_green_vorticity`, the mean flow included in (u, v)."""
     decay = torch.exp(torch.as_tensor(-2 * k**2 * viscosity * t, dtype=x.dtype, device=x.device))
     a, b = k * (x - mean_flow[0] * t), k * (y - mean_flow[1] * t)
-    u = mean_flow[0] + decay * torch.cos(a) * torch.sin(b)
-    v = mean_flow[1] - decay * torch.sin(a) * torch.cos(b)
+    u = mean_flow[0] - decay * torch.cos(a) * torch.sin(b)
+    v = mean_flow[1] + decay * torch.sin(a) * torch.cos(b)
     return u, v, -(decay**2) * (torch.cos(2 * a) + torch.cos(2 * b)) / 4
 
 

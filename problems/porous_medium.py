@@ -18,57 +18,44 @@ from torch import Tensor
 from sciml.core.conservation import ConservationLaw
 from sciml.core.domain import Dirichlet, Domain, Neumann
 from sciml.core.errors import InputError
-from sciml.core.field import Field
 from sciml.core.problem import Problem, Profile
+
+from .heat import Heat, mode
 
 PROBCONSERV = "D. Hansen et al., ICML 2023, arXiv:2302.11002"
 
 
-class Heat(ConservationLaw):
-    r""":math:`u_t = \kappa\,\Delta u`, the generalised porous medium equation with constant coefficient.
-
-    Parameters
-    ----------
-    diffusivity : :math:`\kappa`.
-    """
-
-    def __init__(self, diffusivity: Any = 1.0) -> None:
-        super().__init__()
-        self.conductivity = diffusivity
-
-    def diffusivity(self, u: Any) -> Any:
-        return self.conductivity
-
-    def exact(self, t: Any, x: Tensor) -> Tensor:
-        r""":math:`e^{-\kappa t}\sin x`."""
-        return torch.exp(torch.as_tensor(-self.conductivity * t, dtype=x.dtype, device=x.device)) * torch.sin(x)
-
-    def mass(self, t: Any) -> float:
-        """The integral of :meth:`exact` over a period."""
-        return 0.0
-
-
 class PorousMedium(ConservationLaw):
-    r""":math:`u_t = \nabla\cdot(c\,|u|^m\,\nabla u)`: diffusion that stops where u is zero, so fronts move at finite speed.
+    r""":math:`u_t = \nabla\cdot(\kappa\,|u|^m\,\nabla u)`: diffusion that stops where u is zero, so fronts move at finite speed.
 
     Parameters
     ----------
-    exponent : m > 0.
-    coefficient : c; with c = m + 1 the equation reads :math:`u_t = \Delta(u^{m+1})` for u >= 0.
+    exponent : m > 0, a number, a tensor with one value per sample, or a parameter.
+    conductivity : :math:`\kappa`; with :math:`\kappa = m + 1` the equation reads :math:`u_t = \Delta(u^{m+1})` for u >= 0.
+    ndim : number of space axes.
+
+    Raises InputError for an exponent that is not positive (m = 0 is the heat equation; m < 0 is fast diffusion, singular at 0).
     """
 
     degree = None
 
-    def __init__(self, exponent: Any = 1.0, coefficient: Any = 1.0) -> None:
+    def __init__(self, exponent: Any = 1.0, conductivity: Any = 1.0, ndim: int = 1) -> None:
         super().__init__()
+        smallest = exponent.detach().min().item() if isinstance(exponent, Tensor) else exponent
+        if not smallest > 0:
+            raise InputError(f"PorousMedium: exponent={smallest} given; it must be positive (use the heat equation for a constant coefficient).")
         self.exponent = exponent
-        self.coefficient = coefficient
+        self.conductivity = conductivity
+        self.ndim = ndim
 
     def diffusivity(self, u: Any) -> Any:
-        return self.coefficient * abs(u) ** self.exponent
+        return self.conductivity * abs(u) ** self.exponent
+
+    def potential(self, u: Any) -> Any:
+        return self.conductivity * u * abs(u) ** self.exponent / (self.exponent + 1)
 
     def exact(self, t: float, x: Tensor) -> Tensor:
-        r""":math:`(m\,(t - x)_+)^{1/m}` (c = 1): a front that enters the empty half line at speed 1."""
+        r""":math:`(m\,(t - x)_+)^{1/m}` (:math:`\kappa = 1`): a front that enters the empty half line at speed 1."""
         m = self.exponent
         result: Tensor = (m * torch.relu(t - x)) ** (1 / m)
         return result
@@ -106,31 +93,29 @@ class Stefan(ConservationLaw):
         def balance(z: float) -> float:
             return threshold * math.erf(z) * z * math.exp(z * z) - (1 - threshold) / math.sqrt(math.pi)
 
-        self.z1 = float(brentq(balance, 1e-12, 10.0, xtol=1e-15))
-        self.c1 = (1 - threshold) / math.erf(self.z1)
+        self._z1 = float(brentq(balance, 1e-12, 10.0, xtol=1e-15))
+        self._c1 = (1 - threshold) / math.erf(self._z1)
 
     def diffusivity(self, u: Any) -> Any:
-        return u.apply(at_least, (u, self.threshold), {}) if isinstance(u, Field) else at_least(u, self.threshold)
+        return torch.where(u >= self.threshold, torch.ones_like(u), torch.zeros_like(u))
+
+    def potential(self, u: Any) -> Any:
+        return torch.relu(u - self.threshold)
 
     def exact(self, t: float, x: Tensor) -> Tensor:
         """The solution at t > 0; at t = 0 the empty state."""
         if t <= 0:
             return torch.zeros_like(x)
         behind = x <= self.front(t)
-        return torch.where(behind, 1 - self.c1 * torch.erf(x / (2 * math.sqrt(t))), torch.zeros_like(x))
+        return torch.where(behind, 1 - self._c1 * torch.erf(x / (2 * math.sqrt(t))), torch.zeros_like(x))
 
     def front(self, t: float) -> float:
         r""":math:`2 z_1\sqrt t`."""
-        return 2 * self.z1 * math.sqrt(t)
+        return 2 * self._z1 * math.sqrt(t)
 
     def mass(self, t: float) -> float:
         r""":math:`2 c_1\sqrt{t/\pi}`."""
-        return 2 * self.c1 * math.sqrt(t / math.pi)
-
-
-def at_least(u: Tensor, threshold: float) -> Tensor:
-    """1 where u >= threshold, else 0."""
-    return (u >= threshold).to(u.dtype)
+        return 2 * self._c1 * math.sqrt(t / math.pi)
 
 
 class Barenblatt:
@@ -175,16 +160,19 @@ class Barenblatt:
 
 def heat(diffusivity: Any = 1.0) -> Problem:
     r""":math:`e^{-\kappa t}\sin x` on the periodic interval [0, 2 pi]; training range :math:`\kappa\in[1,5]`."""
-    equation = Heat(diffusivity)
+
+    def exact(t: Any, x: Tensor) -> Tensor:
+        return mode(t, (x,), (1.0,), diffusivity)
+
     return Problem(
         name="porous_medium:heat",
-        equation=equation,
+        equation=Heat(diffusivity),
         domain=Domain.periodic(2 * math.pi),
         initial=Profile(torch.sin),
         horizon=1.0,
         points=(128,),
         dt=1 / 256,
-        exact=equation.exact,
+        exact=exact,
         reference=PROBCONSERV,
         parameters={"diffusivity": diffusivity},
     )
@@ -212,7 +200,7 @@ def pme(exponent: float = 3.0) -> Problem:
         points=(200,),
         dt=1 / 400,
         exact=equation.exact,
-        scheme="FiniteVolumeStepper",
+        scheme="finite_volume",
         reference=PROBCONSERV,
         scores=scores.get(float(exponent), {}),
         parameters={"exponent": exponent},
@@ -232,9 +220,9 @@ def stefan(threshold: float = 0.6) -> Problem:
         initial=Profile(torch.zeros_like),
         horizon=0.1,
         points=(200,),
-        dt=1e-5,
+        dt=1 / 4000,
         exact=equation.exact,
-        scheme="FiniteVolumeStepper",
+        scheme="finite_volume",
         reference=PROBCONSERV,
         scores=scores.get(threshold, {}),
         parameters={"threshold": threshold},
@@ -255,14 +243,14 @@ def _barenblatt(case: str, exponent: float, ndim: int, half: float, points: int)
     source = Barenblatt(exponent, ndim)
     return Problem(
         name=f"porous_medium:{case}",
-        equation=PorousMedium(exponent - 1.0, coefficient=float(exponent)),
+        equation=PorousMedium(exponent - 1.0, float(exponent), ndim),
         domain=Domain.box((-half,) * ndim, (half,) * ndim, Neumann(0.0)),
         initial=Profile(lambda *x: source.exact(0.0, *x)),
         horizon=1.0,
         points=(points,) * ndim,
         dt=1 / points,
         exact=source.exact,
-        scheme="FiniteVolumeStepper",
+        scheme="finite_volume",
         reference="G. I. Barenblatt, Prikl. Mat. Mekh. 16 (1952) 67; J. L. Vazquez, The Porous Medium Equation (2007), section 17.5",
         parameters={"exponent": exponent},
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sciml.core.derivatives import Derivatives, as_vector
 from sciml.core.equation import Equation
-from sciml.core.field import Field, ValueField
+from sciml.core.field import Field, Probe, ValueField
 
 
 class ConservationLaw(Equation):
@@ -25,6 +25,13 @@ class ConservationLaw(Equation):
 
     def diffusivity(self, u: Any) -> Any:
         """k(u) >= 0: a field if it depends on u, else a number or tensor; None for no diffusion."""
+        return None
+
+    def potential(self, u: Any) -> Any:
+        r"""A field :math:`\Phi(u)` with :math:`\Phi' = k`, if known in closed form; None otherwise.
+
+        Finite volumes then take face coefficients as :math:`\Delta\Phi/\Delta u`, which stays right where k jumps or vanishes.
+        """
         return None
 
     def source(self, u: Any, d: Derivatives) -> Any:
@@ -50,7 +57,7 @@ class ConservationLaw(Equation):
 
     @final
     def linear(self, u: Any, d: Derivatives) -> Any:
-        k = self.diffusivity(u)
+        k = self.diffusivity(Probe(d))  # not u itself: the symbol engine refuses the functions that a k(u) may need
         return None if k is None or isinstance(k, Field) else d.diffuse(k, u)
 
     @final

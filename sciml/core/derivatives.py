@@ -101,6 +101,10 @@ class Derivatives(ABC):
 
         return fields[0].apply(moved, fields, {})
 
+    def define(self, name: str, u: Field) -> Field:
+        """``u`` itself; a printed equation shows it as ``name`` and gives its definition in a line of its own."""
+        return u
+
     # -- derived words --------------------------------------------------------------------------------------------
 
     def x(self, u: Field, order: int = 1) -> Field:

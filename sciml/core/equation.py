@@ -26,9 +26,11 @@ class ResidualForm(nn.Module, ABC):
     Attributes
     ----------
     fields : names of the unknowns, one channel each.
+    ndim : number of space axes on which :meth:`latex` writes the equation.
     """
 
     fields: tuple[str, ...] = ("u",)
+    ndim: int = 1
 
     @abstractmethod
     def residual(self, u: Any, d: Derivatives) -> Any:
@@ -52,7 +54,6 @@ class Equation(ResidualForm):
     degree : polynomial degree of :meth:`nonlinear`, from which spectral solvers take the de-aliasing rule;
         None for a non-polynomial one (no rule removes its aliasing).
     autonomous : False if the equation reads ``d.time``.
-    ndim : number of space axes on which :meth:`latex` writes the equation.
     lattice : True for ordinary systems and lattices (Lorenz 63 and 96): neighbours, but no space derivatives.
 
     >>> class Heat(Equation):
@@ -61,7 +62,6 @@ class Equation(ResidualForm):
 
     degree: int | None = 2
     autonomous: bool = True
-    ndim: int = 1
     lattice: bool = False
 
     def linear(self, u: Any, d: Derivatives) -> Any:

@@ -148,6 +148,18 @@ def align(coefficient: Tensor, trailing: int, axes: int | None = None) -> Tensor
     return coefficient.reshape(()) if coefficient.numel() == 1 else coefficient.reshape(coefficient.shape + (1,) * missing)
 
 
+class Probe(Field):
+    """Stands for any field: every operation gives a field again. Tells whether an expression depends on the unknown."""
+
+    __slots__ = ()
+
+    def __init__(self, engine: Derivatives) -> None:
+        self.engine = engine
+
+    def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
+        return self
+
+
 class ValueField(Field):
     """A field known by its values on the engine's points: a thin wrapper that aligns coefficients."""
 

@@ -13,44 +13,48 @@ from torch import Tensor
 from sciml.core.coefficients import substituted
 from sciml.core.derivatives import Derivatives
 from sciml.core.errors import UnsupportedError
-from sciml.core.symbolic import SPACE, Operator, Shift, SymPy, SymPyField, T
+from sciml.core.symbolic import SPACE, Operator, Shift, SymPy, SymPyField, T, constant_factor
 
 if TYPE_CHECKING:
     from sciml.core.equation import Equation, ResidualForm
 
+_NEW_LINE = r" \\ "
 NAMES = {
     "viscosity": r"\nu",
     "diffusivity": r"\kappa",
     "hyperviscosity": r"\nu_{4}",
     "dispersion": r"\delta",
+    "conductivity": r"\kappa",
     "speed": "c",
     "drag": r"\mu",
     "exponent": "m",
     "forcing": "F",
+    "mean_flow": "U",
 }
 
 
 def latex_of(equation: Equation) -> str:
     r"""``u_t = ...``, one line per unknown separated by ``\\``: linear terms first, then by order of derivative."""
 
-    def rows(equation: Equation) -> list[tuple[Any, ...]]:
+    def rows(equation: Equation) -> list[str]:
         engine = SymPy(equation.ndim, equation.fields)
         u = engine.unknown()
         parts = [_expressions(part, equation) for part in (equation.linear(u, engine), equation.nonlinear(u, engine)) if part is not None]
-        return list(zip(*parts, strict=True)) or [()] * len(equation.fields)
+        sums = zip(*parts, strict=True) if parts else [()] * len(equation.fields)
+        return [f"{Printer().unknown(name, 't')} = {_sum(terms)}" for name, terms in zip(equation.fields, sums, strict=True)] + _definitions(engine)
 
-    left = (f"{Printer().unknown(name, 't')} = " for name in equation.fields)
-    return r" \\ ".join(name + _sum(parts) for name, parts in zip(left, _named(equation, rows), strict=True))
+    return _NEW_LINE.join(_named(equation, rows))
 
 
-def latex_of_residual(form: ResidualForm, ndim: int) -> str:
+def residual_latex(form: ResidualForm) -> str:
     r"""``... = 0``, one line per residual: for equations that are not of evolution form."""
 
-    def rows(form: ResidualForm) -> list[Any]:
-        engine = SymPy(ndim, form.fields)
-        return list(_expressions(form.residual(engine.unknown(), engine), form))
+    def rows(form: ResidualForm) -> list[str]:
+        engine = SymPy(form.ndim, form.fields)
+        result = form.residual(engine.unknown(), engine)
+        return [f"{_sum((expression,))} = 0" for expression in _expressions(result, form)] + _definitions(engine)
 
-    return r" \\ ".join(f"{_sum((expression,))} = 0" for expression in _named(form, rows))
+    return _NEW_LINE.join(_named(form, rows))
 
 
 def nonlinear_terms(equation: Equation) -> list[str]:
@@ -128,14 +132,14 @@ class _Network:
     """Stands for a module inside an equation: a term is traced, anything else prints as a function of its arguments."""
 
     def __init__(self, name: str, module: Any, convert: Callable[[str, Any], Any]) -> None:
-        self.__name__ = name
+        self.__name__ = name.rpartition(".")[-1]
         self._traced = substituted(module, convert, lambda n, m: _Network(n, m, convert), f"{name}.")
 
     def __call__(self, *args: Any) -> Any:
         if any(isinstance(a, Derivatives) for a in args):
             return self._traced(*args)
         field = next(a for a in args if isinstance(a, SymPyField))
-        return field.engine.named(self.__name__.rpartition(".")[-1], args)  # type: ignore[attr-defined]
+        return field.engine.named(self.__name__, args)  # type: ignore[attr-defined]
 
 
 def _named(equation: Any, rows: Callable[[Any], list[Any]]) -> list[Any]:
@@ -168,6 +172,14 @@ def _named(equation: Any, rows: Callable[[Any], list[Any]]) -> list[Any]:
         ) from error
 
 
+def _definitions(engine: SymPy) -> list[str]:
+    lines = []
+    for name, expressions in engine.definitions.items():
+        for i, expression in enumerate(expressions):
+            lines.append(f"{Printer().unknown(name if len(expressions) == 1 else f'{name}{i + 1}')} = {_sum((expression,))}")
+    return lines
+
+
 def _expressions(part: Any, equation: Any) -> tuple[Any, ...]:
     if not isinstance(part, SymPyField):
         raise UnsupportedError(f"{type(equation).__name__} returned a {type(part).__name__}, not a field; it cannot be printed.")
@@ -196,8 +208,12 @@ def _terms(expression: Any) -> list[Any]:
             return flat(sympy.expand_mul(e, deep=False))
         return [e]
 
+    def tidy(e: Any) -> Any:
+        constant, rest = constant_factor(e)
+        return (constant if constant.is_Atom else sympy.factor(constant)) * rest
+
     total = sympy.Add(*flat(expression))
-    return [] if total == 0 else list(sympy.Add.make_args(total))
+    return [] if total == 0 else [tidy(e) for e in sympy.Add.make_args(total)]
 
 
 def _order(term: Any) -> int:
@@ -229,5 +245,5 @@ def _symbol(name: str) -> str:
     elif len(stem) <= 1 or stem.startswith("\\"):
         base = stem
     else:
-        base = rf"\mathrm{{{stem.replace('_', ' ')}}}"
+        base = rf"\mathrm{{{stem.replace('_', chr(92) + ' ')}}}"
     return f"{base}_{{{index}}}" if index else base

@@ -38,6 +38,8 @@ def trajectory(
             current = advance(current, time + n * dt)
         return current
 
+    if u.device.type == "cpu":
+        _settle_allocator()
     yield 0, u
     for start in range(0, steps - every + 1, every):
         stop = start + every
@@ -92,6 +94,16 @@ def rollout(
     if keep_graph:
         return torch.stack(kept) if kept else u.new_empty((0, *u.shape))
     return out if out is not None else u.new_empty((0, *u.shape))
+
+
+def _settle_allocator() -> None:
+    """Let the C allocator serve large temporaries from its heap instead of mapping fresh pages for each.
+
+    glibc maps every block above a threshold anew, and raises the threshold to the size of the largest block it has
+    seen freed (up to 32 MiB). One block of that size, never touched, spares a stepper most of its page faults
+    (docs/performance.md); other allocators ignore it.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)
 
 
 def _check_counts(steps: int, every: int) -> None:

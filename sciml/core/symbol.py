@@ -70,9 +70,9 @@ class Symbol(Derivatives):
         total: Tensor = sum((k**2 for k in self.k[1:]), start=self.k[0] ** 2)
         return total
 
-    def inverse_laplacian_multiplier(self, shift: float = 0.0) -> Tensor:
-        r""":math:`-1/(|k|^2 + s)`, zero where the denominator vanishes."""
-        denominator = self.squared() + shift
+    def inverse_laplacian_multiplier(self, shift: float | Tensor = 0.0) -> Tensor:
+        r""":math:`-1/(|k|^2 + s)`, zero where the denominator vanishes; s may be given per sample."""
+        denominator = self.squared() + (align(shift, self.trailing) if isinstance(shift, Tensor) else shift)
         zero = denominator == 0
         return torch.where(zero, torch.zeros_like(denominator), -1.0 / torch.where(zero, torch.ones_like(denominator), denominator))
 
@@ -112,17 +112,17 @@ class Symbol(Derivatives):
         return SymbolField(self, torch.cat([r.expand(batch) for r in rows], dim=-1 - self.ndim))
 
 
-def grid_symbol_engine(grid: Grid, channels: int = 1) -> Symbol:
-    """The symbol engine on the full half spectrum of a periodic grid."""
-    k = grid.wavenumbers()
+def grid_symbol_engine(grid: Grid, channels: int = 1, last: int | None = None) -> Symbol:
+    """The symbol engine on the half spectrum of a periodic grid, or on its first ``last`` modes along the last axis."""
+    k = list(grid.wavenumbers())
     nyquist: list[Tensor | None] = []
     for axis, n in enumerate(grid.shape):
-        if n % 2:
-            nyquist.append(None)
-            continue
         mask = torch.zeros_like(k[axis], dtype=torch.bool)
-        mask.view(-1)[n // 2] = True
-        nyquist.append(mask)
+        if n % 2 == 0:
+            mask.view(-1)[n // 2] = True
+        nyquist.append(None if n % 2 else mask)
+    if last is not None and last < k[-1].shape[-1]:
+        k[-1], nyquist[-1] = k[-1][..., :last], None
     return Symbol(k, nyquist, channels)
 
 

@@ -134,6 +134,7 @@ class SymPy(Derivatives):
         self.time = SymPyField(self, (T,))
         self.names = names
         self.expand = expand
+        self.definitions: dict[str, tuple[Any, ...]] = {}
 
     def unknown(self) -> SymPyField:
         """The unknowns as functions of time and space."""
@@ -161,12 +162,20 @@ class SymPy(Derivatives):
 
     def inverse_laplacian(self, u: Field, shift: float = 0.0) -> Field:
         s = number(shift)
-        name = sympy.Symbol(r"\Delta^{-1}" if s == 0 else rf"\left(\Delta - {sympy.latex(s)}\right)^{{-1}}")
+        name = sympy.Symbol(r"\Delta^{-1}" if s == 0 else rf"\left(\Delta - {sympy.latex(sympy.factor(s))}\right)^{{-1}}")
         return self._map(u, lambda e: Operator(name, e))
 
     def shift(self, u: Field, n: int, axis: int = 0) -> Field:
         name = sympy.Symbol(f"{'ijk'[axis]}{n:+d}")
         return self._map(u, lambda e: Shift(name, e))
+
+    def define(self, name: str, u: Field) -> Field:
+        if self.expand:
+            return u
+        self.definitions[name] = _own(u).expressions
+        count = len(_own(u).expressions)
+        names = [name] if count == 1 else [f"{name}_{i + 1}" for i in range(count)]
+        return SymPyField(self, tuple(sympy.Function(n, real=True)(T, *self.space) for n in names))
 
     def coordinates(self) -> tuple[Field, ...]:
         return tuple(SymPyField(self, (s,)) for s in self.space)
@@ -184,7 +193,7 @@ class SymPy(Derivatives):
         """A function that has no symbolic form, such as a network, by its name; it has as many channels as its widest argument."""
         found: list[SymPyField] = []
         map_fields(args, lambda item: found.append(item) if isinstance(item, SymPyField) else None)
-        arguments = [e for f in found for e in f.expressions]
+        arguments = [e for f in found for e in f.expressions] + [a for a in args if isinstance(a, sympy.Expr)]
         channels = max(len(f.expressions) for f in found)
         names = [name] if channels == 1 else [f"{name}_{i + 1}" for i in range(channels)]
         return SymPyField(self, tuple(sympy.Function(n, real=True)(*arguments) for n in names))
@@ -201,12 +210,15 @@ class SymPy(Derivatives):
 
 
 def number(value: Any) -> Any:
-    """A number or tensor as a SymPy object; simple fractions stay exact, an unnamed array prints as a bold c."""
+    """A number or tensor as a SymPy object; simple fractions, also of pi, stay exact; an unnamed array prints as a bold c."""
     if isinstance(value, Tensor):
         return number(value.item()) if value.numel() == 1 else sympy.Symbol(r"\mathbf{c}")
     if isinstance(value, float):
-        fraction = sympy.Rational(value).limit_denominator(64)
-        return fraction if float(fraction) == value and abs(value) < 1e6 else sympy.Float(value, 6)
+        for unit in (sympy.Integer(1), sympy.pi):
+            fraction = sympy.Rational(value / float(unit)).limit_denominator(64)
+            if float(fraction) * float(unit) == value and abs(value) < 1e6:
+                return fraction * unit
+        return sympy.Float(value, 6)
     return value
 
 

@@ -93,22 +93,30 @@ class FiniteVolume(Stencil):
         """k at the N + 1 faces of ``axis``: the mean of the cells inside, the wall value on a wall; broadcasts if k is not a field."""
         if not isinstance(coefficient, Field):
             return align(torch.as_tensor(coefficient, dtype=self.grid.dtype, device=self.grid.device), self.trailing)
-        k, dim = self._with_walls(coefficient, axis)
+        k, dim = self.with_walls(coefficient, axis)
         a, b = k.narrow(dim, 0, k.shape[dim] - 1), k.narrow(dim, 1, k.shape[dim] - 1)
-        if self.face_mean == "harmonic":
-            total = a + b
-            empty = total == 0
-            mean = torch.where(empty, torch.zeros_like(a), 2 * a * b / torch.where(empty, torch.ones_like(total), total))
-        else:
-            mean = (a + b) / 2
+        mean = _divided(2 * a * b, a + b) if self.face_mean == "harmonic" else (a + b) / 2
         if self.grid.periodic[axis]:
             return mean
         n = mean.shape[dim] - 1
-        return torch.cat([k.narrow(dim, 0, 1), mean.narrow(dim, 1, n - 1), k.narrow(dim, n + 1, 1)], dim=dim)
+        return joined([k.narrow(dim, 0, 1), mean.narrow(dim, 1, n - 1), k.narrow(dim, n + 1, 1)], dim)
+
+    def secant_coefficient(self, potential: Field, coefficient: Field, u: Field, axis: int) -> Tensor:
+        r""":math:`\Delta\Phi/\Delta u` at the N + 1 faces, the exact mean of :math:`k = \Phi'` between the two values.
+
+        Where they agree to half the digits the arithmetic mean is as accurate and free of cancellation.
+        """
+        value, dim = self.with_walls(u, axis)
+        phi, k = self.with_walls(potential, axis)[0], self.with_walls(coefficient, axis)[0]
+        step, size = torch.diff(value, dim=dim), value.abs()
+        faces = step.shape[dim]
+        near = step.abs() <= torch.finfo(step.dtype).eps ** 0.5 * (size.narrow(dim, 0, faces) + size.narrow(dim, 1, faces))
+        mean = (k.narrow(dim, 0, faces) + k.narrow(dim, 1, faces)) / 2
+        return torch.where(near, mean, torch.diff(phi, dim=dim) / torch.where(near, torch.ones_like(step), step))
 
     def face_gradient(self, u: Field, axis: int) -> Tensor:
         """The derivative along ``axis`` at its N + 1 faces."""
-        value, dim = self._with_walls(u, axis)
+        value, dim = self.with_walls(u, axis)
         return torch.diff(value, dim=dim) / self.face_distance(axis)
 
     def face_distance(self, axis: int) -> Tensor:
@@ -128,7 +136,7 @@ class FiniteVolume(Stencil):
         item = as_vector(vector)[axis]
         return item.value if isinstance(item, ValueField) else align(torch.as_tensor(item, dtype=self.grid.dtype), self.trailing)
 
-    def _with_walls(self, u: Field, axis: int) -> tuple[Tensor, int]:
+    def with_walls(self, u: Field, axis: int) -> tuple[Tensor, int]:
         """Cell values with one more at both ends of ``axis``: the wall value, or the cell at the other end."""
         value, dim = self.values(u), axis - self.ndim
         if self.grid.periodic[axis]:
@@ -146,3 +154,9 @@ class FiniteVolume(Stencil):
         else:
             ghosts = 2 * u.trace(axis, side) - inside
         return ghosts.flip(dim) if side == 0 else ghosts
+
+
+def _divided(a: Tensor, b: Tensor) -> Tensor:
+    """a / b, and 0 where b is 0; gradients stay finite."""
+    zero = b == 0
+    return torch.where(zero, torch.zeros_like(a), a / torch.where(zero, torch.ones_like(b), b))

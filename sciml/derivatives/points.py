@@ -130,6 +130,11 @@ class Points(Derivatives):
     def _gradient(self, u: PointsField) -> tuple[PointsField, ...]:
         """The derivatives along t, x, ..., each with u's channels."""
         if u.gradient is None:
+            if not torch.is_grad_enabled():
+                raise InputError(
+                    "Points: derivatives are made by automatic differentiation, which torch.no_grad() switches off; they would silently be zero. "
+                    "Leave that block (or use torch.enable_grad()) and detach the result, or use the functional engine."
+                )
             # Every sample depends on its own coordinates only, so the gradient of the sum holds each sample's derivative.
             channels = [self._gradient_of_sum(c, u.from_user) for c in channel_split(u.value, -1)]
             u.gradient = tuple(PointsField(self, torch.cat(g, dim=-1) if len(g) > 1 else g[0]) for g in zip(*channels, strict=True))

@@ -22,6 +22,7 @@ from sciml.spectral.transforms import Transform
 
 Base = tuple[int, int]
 """(-1, c): channel c of the state; (n, c): channel c of the transform of value node n."""
+Node = tuple[Any, tuple[Any, ...], dict[str, Any]]
 STATE = -1
 
 
@@ -34,7 +35,7 @@ class Recording:
 
     def __init__(self, engine: Fourier) -> None:
         self.engine = engine
-        self.nodes: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = []
+        self.nodes: list[Node] = []
 
     def add(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], channels: int) -> Values:
         self.nodes.append((function, args, kwargs))
@@ -83,10 +84,28 @@ class Symbolic:
 
 
 class Values(Symbolic):
-    """Values on the grid: the result of node ``index``."""
+    """Values on the grid: the result of node ``index`` times a number, which the multiplier behind it absorbs."""
 
-    def __init__(self, recording: Recording, index: int, channels: int) -> None:
-        self.recording, self.index, self.channels = recording, index, channels
+    def __init__(self, recording: Recording, index: int, channels: int, factor: float = 1.0) -> None:
+        self.recording, self.index, self.channels, self.factor = recording, index, channels, factor
+
+    def plain(self) -> Values:
+        """The same values with the number multiplied in."""
+        if self.factor == 1.0:
+            return self
+        unscaled = Values(self.recording, self.index, self.channels)
+        return self.recording.add(torch.mul, (unscaled, self.factor), {}, self.channels)
+
+    def _scaled(self, function: Any, args: tuple[Any, ...]) -> Values | None:
+        """Multiples by a number need no operation of their own."""
+        if function is torch.neg:
+            return Values(self.recording, self.index, self.channels, -self.factor)
+        numbers = [a for a in args if isinstance(a, int | float)]
+        if len(numbers) == 1 and function is torch.mul:
+            return Values(self.recording, self.index, self.channels, self.factor * numbers[0])
+        if len(numbers) == 1 and function is torch.div and args[0] is self:
+            return Values(self.recording, self.index, self.channels, self.factor / numbers[0])
+        return None
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
@@ -95,6 +114,10 @@ class Values(Symbolic):
         if not found:
             raise Unrecordable
         recording, channels = found[0].recording, max(v.channels for v in found)
+        scaled = found[0]._scaled(function, args) if len(found) == 1 and not kwargs else None
+        if scaled is not None:
+            return scaled
+        args = map_fields(args, lambda a: a.plain() if isinstance(a, Values) else a)
         if function is torch.split:
             value, size, axis = args[0], args[1], (kwargs or {}).get("dim", 0)
             return tuple(recording.add(torch.narrow, (value, axis, i, size), {}, size) for i in range(0, value.channels, size))
@@ -166,7 +189,7 @@ class RecordingTransform:
         if isinstance(v, Tensor):
             raise Unrecordable  # a constant forcing is added after the transform; the eager engine does that
         mask = self.transform.mask
-        return Coefficients(self.recording, [{(v.index, channel): 1.0 if mask is None else mask} for channel in range(v.channels)])
+        return Coefficients(self.recording, [{(v.index, channel): v.factor if mask is None else v.factor * mask} for channel in range(v.channels)])
 
 
 class Program:
@@ -179,7 +202,7 @@ class Program:
     def __init__(self, recording: Recording, result: Coefficients) -> None:
         self.transform = recording.engine.transform
         self.ndim = recording.engine.ndim
-        self.nodes = recording.nodes
+        self.nodes = _fused(recording.nodes, result)
         self.first = [i for i, node in enumerate(self.nodes) if node[0] == "inverse" and _from_state(node[1][0])]
         self.rows = result.rows
         self.outputs = sorted({base[0] for row in result.rows for base in row if base[0] != STATE})
@@ -204,7 +227,8 @@ class Program:
             if len(full) > self.ndim:  # per-sample coefficients: evaluated one by one
                 self.first = []
                 return
-            self.stacked = torch.stack([torch.as_tensor(m, dtype=template.dtype, device=template.device).expand(full) for m in multipliers])
+            rows_of = [torch.as_tensor(m, dtype=template.dtype, device=template.device).expand(full) for m in multipliers]
+            self.stacked = self.transform.arranged(torch.stack(rows_of))
 
     def product(self, c: Tensor) -> Tensor:
         """The transform of the single product node."""
@@ -237,7 +261,7 @@ class Program:
             v = self.transform.inverse(state if self.stacked is None else state * self.stacked)
             values = dict(zip(self.first, (v,) if len(self.first) == 1 else torch.split(v, self.sizes, dim=axis), strict=True))
         for index, (function, args, kwargs) in enumerate(self.nodes):
-            if index in values:
+            if index in values or function is None:
                 continue
             if function == "inverse":
                 transforms = {n: self._forward(values[n]) for n in {b[0] for row in args[0] for b in row} - {STATE}}
@@ -285,6 +309,34 @@ def record(equation: Equation, engine: Fourier) -> Program | None:
         except (Unrecordable, TypeError, AttributeError, RuntimeError, IndexError):
             return None
     return program if same else None
+
+
+def _fused(nodes: list[Node], result: Coefficients) -> list[Node]:
+    """``a + b * c`` as one operation where the product is used nowhere else."""
+    uses: dict[int, int] = {}
+
+    def count(item: Any) -> None:
+        if isinstance(item, Values):
+            uses[item.index] = uses.get(item.index, 0) + 1
+        elif isinstance(item, dict):
+            for node, _ in item:
+                uses[node] = uses.get(node, 0) + 1
+
+    for _, args, kwargs in nodes:
+        map_fields(args, count)
+        map_fields(list(kwargs.values()), count)
+    map_fields(result.rows, count)
+    fused = list(nodes)
+    for index, (function, args, kwargs) in enumerate(nodes):
+        if function is not torch.add or kwargs or not all(isinstance(a, Values) for a in args):
+            continue
+        for value, product in (args, args[::-1]):
+            inner, factors, _ = fused[product.index]
+            if inner is torch.mul and uses[product.index] == 1 and all(isinstance(f, Values) for f in factors):
+                fused[index] = (torch.addcmul, (value, *factors), {})
+                fused[product.index] = (None, (), {})
+                break
+    return fused
 
 
 def _from_state(rows: list[dict[Base, Any]]) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from sciml.core.checks import check_state
 from sciml.core.derivatives import Derivatives, channel_split
 from sciml.core.domain import Dirichlet, Neumann
 from sciml.core.errors import InputError, UnsupportedError
-from sciml.core.field import Field, ValueField, align, map_fields
+from sciml.core.field import ELEMENTWISE, Field, ValueField, align, map_fields
 from sciml.core.grid import Grid
 from sciml.derivatives.ghosts import Pair, check_boundaries, ghosts_from_trace, joined, trace_from_samples, trace_from_slope, wrapped
 
@@ -43,7 +42,8 @@ class CellField(ValueField):
         return trace_from_samples(self.value, axis - self.engine.ndim, side, points)
 
     def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
-        engine = self.engine
+        engine, axes = self.engine, self.value.ndim
+        aligned = function in ELEMENTWISE
 
         def evaluate(convert: Callable[[Any], Any]) -> Any:
             return function(*map_fields(args, convert), **{k: map_fields(v, convert) for k, v in kwargs.items()})
@@ -51,15 +51,15 @@ class CellField(ValueField):
         def on_cells(item: Any) -> Any:
             if isinstance(item, ValueField):
                 return item.value
-            return align(item, engine.trailing) if isinstance(item, Tensor) else item
+            return align(item, engine.trailing, axes) if aligned and isinstance(item, Tensor) else item
 
         def trace(axis: int, side: int, points: int) -> Tensor:
             def on_wall(item: Any) -> Any:
-                if isinstance(item, Tensor):
-                    item = align(item, engine.trailing)
-                    varies = item.ndim >= engine.ndim and item.ndim > 0 and item.shape[axis - engine.ndim] > 1
-                    return trace_from_samples(item, axis - engine.ndim, side, points) if varies else item
-                return item.trace(axis, side, points) if isinstance(item, CellField) else item
+                if isinstance(item, CellField):
+                    return item.trace(axis, side, points)
+                item, dim = on_cells(item), axis - engine.ndim
+                varies = aligned and isinstance(item, Tensor) and item.ndim >= engine.ndim and item.shape[dim] == engine.grid.shape[axis]
+                return trace_from_samples(item, dim, side, points) if varies else item
 
             result: Tensor = evaluate(on_wall)
             return result
@@ -91,12 +91,6 @@ class Stencil(Derivatives):
         self.order = order
         self.boundaries = check_boundaries(boundaries, grid, who=type(self).__name__)
 
-    def at(self, time: float) -> Self:
-        """This engine at another time; the original is left alone."""
-        engine = copy.copy(self)
-        engine.time = time
-        return engine
-
     def field(self, u: Tensor) -> Field:
         if isinstance(u, Field):
             return u
@@ -113,7 +107,8 @@ class Stencil(Derivatives):
     def partial(self, u: Field, axis: int, order: int) -> Field:
         offsets, weights = central_weights(order, self.order)
         width, n, dim = offsets[-1], self.grid.shape[axis], axis - self.ndim
-        extended = self.extended(u, axis, width, order + self.order - 1)
+        # one degree more than the difference needs: its error is then smooth up to the wall, and d.x(d.x(u)) keeps the order
+        extended = self.extended(u, axis, width, order + self.order)
         total = None
         for offset, weight in zip(offsets, weights, strict=True):
             if weight:

@@ -14,6 +14,8 @@ from sciml.io.atomic import atomic_file
 def save(ds: xr.Dataset, path: str | Path) -> Path:
     """Write ``ds`` to ``path`` as NetCDF-4; the file appears when it is complete, or not at all.
 
+    The file is built in memory and written from there, because the HDF5 library crashes on a disk that is full.
+
     Raises :class:`InputError` if the place cannot be written to, or the dataset holds what NetCDF cannot.
     """
     target = Path(path)
@@ -21,11 +23,10 @@ def save(ds: xr.Dataset, path: str | Path) -> Path:
     encoding = {name: {"_FillValue": None} for name in ds.variables}
     with atomic_file(target) as temporary:
         try:
-            ds.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            content = ds.to_netcdf(engine="h5netcdf", encoding=encoding)
         except (TypeError, ValueError) as error:
-            raise InputError(f"Cannot write {target}: NetCDF cannot hold this dataset ({error}). Use numbers and text as values and attributes.") from error
-        except RuntimeError as error:  # HDF5 reports a failed write at closing time as a RuntimeError
-            raise OSError(str(error)) from error
+            raise InputError(f"Cannot write {target}: NetCDF cannot hold this dataset ({error}). Use numbers and text only.") from error
+        temporary.write_bytes(content)
     return target
 
 
@@ -42,7 +43,8 @@ def load(path: str | Path) -> xr.Dataset:
     # what `save` leaves to xarray's decoding: coordinates that belong to variables, and NumPy scalars in attributes
     names = [name for name in loaded.data_vars if loaded[name].dims == (name,)]
     loaded = loaded.set_coords(names)
-    for item in (loaded, *loaded.variables.values()):
+    labelled: list[xr.Dataset | xr.Variable] = [loaded, *loaded.variables.values()]
+    for item in labelled:
         item.attrs = {key: _python(value) for key, value in item.attrs.items()}
     loaded.encoding.clear()
     return loaded

@@ -110,7 +110,8 @@ def _axis_orders(named: Named, axes: tuple[str, ...], lengths: tuple[int, ...], 
     for wanted in (lengths, (lengths[0] - 1, *lengths[1:])):
         fits = [order for order in orders if tuple(shape[i] for i in order) == wanted]
         # space axes of equal length stay in the order of the file
-        fits = [order for order in fits if not any(order[i] > order[j] and _swap(order, i, j) in fits for i, j in itertools.combinations(range(1, n), 2))]
+        pairs = list(itertools.combinations(range(1, n), 2))
+        fits = [order for order in fits if not any(order[i] > order[j] and _swap(order, i, j) in fits for i, j in pairs)]
         if fits:
             return fits
     return []

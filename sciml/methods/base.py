@@ -92,15 +92,19 @@ class Method(ABC):
     def solve(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> Run:
         """The trajectory, without any measuring."""
 
+    def warm_up(self, problem: Problem, settings: Settings) -> None:
+        """Load what is loaded on first use (compiled code, transform plans), before anything is measured; by default nothing."""
+
     @final
     def run(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> MethodResult:
-        """Solve, and measure wall time and peak memory.
+        """Warm up, then solve, and measure wall time and peak memory of that.
 
         Raises :class:`UnsupportedError` if the method does not apply.
         """
         reason = self.applies(problem)
         if reason is not None:
             raise UnsupportedError(f"{self.name} does not apply to {problem.name}: {reason}.")
+        self.warm_up(problem, settings)
         with Meter(settings.device) as meter:
             run = self.solve(problem, settings, progress)
         return MethodResult(run.dataset, meter.wall_s, meter.peak_bytes, run.notes, run.cost)

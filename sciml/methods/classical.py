@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+import xarray as xr
 
 from sciml.core.conservation import ConservationLaw
 from sciml.core.equation import Equation
@@ -45,19 +46,25 @@ class Classical(Method):
             return "it needs a conservation law, and this equation declares no flux"
         return None
 
+    def warm_up(self, problem: Problem, settings: Settings) -> None:
+        self._solve(problem, settings, (0.0, 1e-3 * settings.times[1]))
+
     def solve(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> Run:
-        ds = solve(
+        ds = self._solve(problem, settings, settings.times)
+        cost = {key: float(ds.attrs[key]) for key in ("dt", "steps") if key in ds.attrs}
+        return Run(ds, f"step {ds.attrs['dt_reason']}", cost)
+
+    def _solve(self, problem: Problem, settings: Settings, times: Sequence[float]) -> xr.Dataset:
+        return solve(
             problem,
             points=settings.points,
             dt=settings.dt,
-            times=settings.times,
+            times=times,
             method=self.name,
             seed=settings.seed,
             dtype=settings.dtype or torch.float64,
             device=settings.device,
         )
-        cost: dict[str, Any] = {key: float(ds.attrs[key]) for key in ("dt", "steps") if key in ds.attrs}
-        return Run(ds, str(ds.attrs.get("note", "")), cost)
 
 
 METHODS = (

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sciml.solvers.phi import phi_functions, phi_matrices
 from sciml.solvers.small import SmallSteps
-from sciml.solvers.spectral import Multiplier, SpectralStepper, diagonal_of
+from sciml.solvers.spectral import Multiplier, SpectralStepper
 
 Phi = dict[float, list[Tensor]]
 Rows = list[list[Tensor | None]]
@@ -34,25 +34,16 @@ class ExponentialRungeKutta(SpectralStepper):
         raise TypeError(f"{type(self).__name__} defines no tableau")
 
     def _build(self, symbol: Tensor) -> Any:
-        ndim = self.grid.ndim
-        diagonal = diagonal_of(symbol, ndim)
-        if diagonal is not None:
-            phi = {c: phi_functions(c * self.dt * diagonal, 3) for c in {*self.nodes, 1.0}}
-            rows, weights = self._tableau(phi, torch.mul)
-        else:
-            # matrix functions want the matrix axes last
-            z = self.dt * symbol.movedim((-2 - ndim, -1 - ndim), (-2, -1))
-            phi = {c: phi_matrices(c * z, 3) for c in {*self.nodes, 1.0}}
-            rows, weights = self._tableau(phi, torch.matmul)
-
-        def finish(value: Tensor) -> Multiplier:
-            value = value if diagonal is not None else value.movedim((-2, -1), (-2 - ndim, -1 - ndim))
-            return Multiplier(value.to(torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64), diagonal is not None, ndim)
+        system = self.system
+        value, diagonal = system.functions(symbol)
+        functions, product = (phi_functions, torch.mul) if diagonal else (phi_matrices, torch.matmul)
+        phi = {c: functions(c * self.dt * value, 3) for c in {*self.nodes, 1.0}}
+        rows, weights = self._tableau(phi, product)
 
         def on_slope(value: Tensor | None) -> Multiplier | None:
-            return None if value is None else self.system.absorb(finish(value * self.dt))
+            return None if value is None else system.absorb(system.finished(value * self.dt, diagonal))
 
-        exponentials = {c: finish(phi[c][0]) for c in phi}
+        exponentials = {c: system.finished(phi[c][0], diagonal) for c in phi}
         return exponentials, [[on_slope(a) for a in row] for row in rows], [on_slope(b) for b in weights]
 
     @cached_property

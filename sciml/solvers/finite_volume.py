@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from sciml.core.grid import Grid
 from sciml.core.propagator import Stepper
 from sciml.derivatives.finite_volume import FiniteVolume
 from sciml.derivatives.ghosts import Pair
-from sciml.solvers.implicit_diffusion import backward_euler
+from sciml.solvers.implicit_diffusion import Diffusion
 
 CFL = 0.5
 """Courant number of :meth:`FiniteVolumeStepper.stable_dt`: the limit of the limited schemes, and safe for WENO5 with SSP-RK3."""
@@ -26,8 +27,8 @@ class FiniteVolumeStepper(Stepper):
     r"""Finite volumes for :math:`u_t + \nabla\cdot f(u) = \nabla\cdot(k(u)\nabla u) + s`.
 
     Flux and source: the third-order strong-stability-preserving Runge-Kutta scheme [Shu & Osher, J. Comput. Phys. 77 (1988) 439,
-    eq. (2.18)] on the fluxes of :class:`FiniteVolume`. Diffusion: in the same scheme, or implicitly by
-    :func:`backward_euler` per axis after it, which is stable, conservative and positive for any step.
+    eq. (2.18)] on the fluxes of :class:`FiniteVolume`. Diffusion: in the same scheme, or after it by the implicit step of
+    :class:`Diffusion`, which is stable, conservative and positive for any step.
 
     Parameters
     ----------
@@ -35,7 +36,10 @@ class FiniteVolumeStepper(Stepper):
     grid : periodic or bounded; values are cell averages.
     dt : time step.
     boundaries : ``problem.domain.boundaries``; None for periodic grids.
-    reconstruction, face_mean : see :class:`FiniteVolume`.
+    reconstruction : see :class:`FiniteVolume`.
+    face_mean : of the diffusivity, "arithmetic", "harmonic", or "integral", the difference quotient of the equation's
+        ``potential``, without which fronts oscillate (arithmetic) or lock (harmonic) where k jumps. None: "integral" if
+        there is a potential, else "arithmetic".
     implicit : treat diffusion implicitly. None: where k depends on u, or where ``dt`` exceeds the explicit limit
         :math:`1/\sum_i 2k/h_i^2`.
 
@@ -54,7 +58,7 @@ class FiniteVolumeStepper(Stepper):
         *,
         boundaries: Sequence[Pair] | None = None,
         reconstruction: str = "weno5",
-        face_mean: str = "arithmetic",
+        face_mean: str | None = None,
         implicit: bool | None = None,
     ) -> None:
         if not isinstance(equation, ConservationLaw):
@@ -68,8 +72,15 @@ class FiniteVolumeStepper(Stepper):
         self.grid = grid
         self.dt = check_step(dt, who="FiniteVolumeStepper")
         self.channels = len(equation.fields)
-        self.engine = FiniteVolume(grid, boundaries, reconstruction, face_mean)
-        self.implicit = self._should_be_implicit() if implicit is None else bool(implicit)
+        empty = torch.zeros((self.channels, *grid.shape), dtype=grid.dtype, device=grid.device)
+        self.engine = FiniteVolume(grid, boundaries, reconstruction, face_mean if face_mean not in (None, "integral") else "arithmetic")
+        has_potential = equation.potential(self.engine.field(empty)) is not None
+        if face_mean == "integral" and not has_potential:
+            raise InputError(f'FiniteVolumeStepper: face_mean="integral" needs {type(equation).__name__}.potential; define it or use "arithmetic".')
+        coefficient = equation.diffusivity(self.engine.field(empty))
+        integral = has_potential and face_mean in (None, "integral")
+        self.diffusion = None if coefficient is None else Diffusion(equation, integral)
+        self.implicit = self.diffusion is not None and (self._should_be_implicit(coefficient) if implicit is None else implicit)
         self.order = 1 if self.implicit else 3
 
     def encode(self, u: Tensor, time: float = 0.0) -> Tensor:
@@ -85,47 +96,52 @@ class FiniteVolumeStepper(Stepper):
             first = u + dt * rate
             second = (3 * u + first + dt * self._rate(first, time + dt)) / 4
             u = (u + 2 * (second + dt * self._rate(second, time + dt / 2))) / 3
-        if self.implicit:
-            for axis in range(self.grid.ndim):
-                u = backward_euler(self.equation, self.engine.at(time + dt), u, dt, axis)
+        if self.implicit and self.diffusion is not None:
+            u = self.diffusion.step(self.engine.at(time + dt), u, dt)
         return u
 
     def stable_dt(self, u: Tensor, time: float = 0.0) -> float:
-        r"""The largest safe step at state ``u``: Courant number 0.5 and, for explicit diffusion, :math:`1/\sum_i 2k/h_i^2`.
+        r"""The largest safe step at state ``u``.
 
-        Prescribed wall values at ``time`` count too. Infinite where nothing limits the step.
+        Courant number 0.5, and for explicit diffusion :math:`1/\sum_i 2k/h_i^2`. Implicit diffusion is stable for any step; the
+        step that keeps its error near that of the grid is :math:`1/\sum_i k/(h_iL_i)`. Wall values that are functions of time
+        count as they are at ``time`` and one ``dt`` later. Infinite where nothing limits the step.
         """
         check_state(u, self.grid, self.channels, who="FiniteVolumeStepper.stable_dt")
-        engine, law = self.engine.at(time), self.equation
         with torch.no_grad():
-            field = engine.field(u)
-            k = law.diffusivity(field)
-            rate = torch.zeros((), dtype=u.dtype, device=u.device)
-            advected = law.flux(field) is not None
-            for axis, h in enumerate(self.grid.spacing):
-                if advected:
-                    speeds = [engine.component(law.velocity(ValueField(engine, s)), axis).abs().amax() for s in engine.face_states(field, axis)]
-                    rate = rate + torch.stack(speeds).amax() / (CFL * h)
-                if k is not None and not self.implicit:
-                    rate = rate + 2 * engine.face_coefficient(k, axis).amax() / h**2
-        return float(1 / rate) if bool(rate > 0) else float("inf")
+            rate = max(self._fastest(self.engine.at(t), u) for t in (time, time + self.dt))
+        return 1 / rate if rate > 0 else math.inf
+
+    def _fastest(self, engine: FiniteVolume, u: Tensor) -> float:
+        """The inverse of the limit at one instant."""
+        law, field = self.equation, engine.field(u)
+        rate = 0.0
+        for axis, (h, length) in enumerate(zip(self.grid.spacing, self.grid.lengths, strict=True)):
+            if law.flux(field) is not None:
+                speeds = [engine.component(law.velocity(ValueField(engine, s)), axis) for s in engine.face_states(field, axis)]
+                rate += max(float(s.abs().amax()) for s in speeds) / (CFL * h)
+            if self.diffusion is not None:
+                k = float(self.diffusion.coefficient(engine, field, axis).amax())
+                rate += k / (h * length) if self.implicit else 2 * k / h**2
+        return rate
 
     def _rate(self, u: Tensor, time: float) -> Any:
         """The right-hand side, without the diffusion if that is implicit; None if nothing is left."""
         engine, law = self.engine.at(time), self.equation
-        if not self.implicit:
-            return law.rhs(u, engine)
         field = engine.field(u)
-        total = law.source(field, engine)
+        rate = None
         if law.flux(field) is not None:
-            divergence = engine.flux_divergence(law.flux, field, law.velocity)
-            total = -divergence if total is None else total - divergence
-        return None if total is None else engine.values(total)
+            rate = -engine.values(engine.flux_divergence(law.flux, field, law.velocity))
+        if self.diffusion is not None and not self.implicit:
+            diffused = self.diffusion.rate(engine, field)
+            rate = diffused if rate is None else rate + diffused
+        source = law.source(field, engine)
+        if source is not None:
+            rate = engine.values(source) if rate is None else rate + engine.values(source)
+        return rate
 
-    def _should_be_implicit(self) -> bool:
-        empty = torch.zeros((self.channels, *self.grid.shape), dtype=self.grid.dtype, device=self.grid.device)
-        k = self.equation.diffusivity(self.engine.field(empty))
-        if k is None or isinstance(k, Field):
-            return k is not None
-        largest = float(torch.as_tensor(k).detach().abs().amax())
+    def _should_be_implicit(self, coefficient: Any) -> bool:
+        if isinstance(coefficient, Field):
+            return True
+        largest = float(torch.as_tensor(coefficient).detach().abs().amax())
         return self.dt * sum(2 * largest / h**2 for h in self.grid.spacing) > 1

@@ -39,11 +39,11 @@ class SpectralLines(Lines):
 
     def __init__(self, equation: Equation, grid: Grid, *, dealias: bool = True, who: str = "SpectralLines") -> None:
         self.system = SemiLinear(equation, grid, dealias=dealias, who=who)
-        self._symbol = None if equation.trainable else self.system.multiplier(self.system.symbol())
+        self._symbol = None if equation.trainable else self.system.finished(*self.system.functions(self.system.symbol()))
 
     def bind(self) -> SpectralLines:
         bound = copy.copy(self)
-        bound._symbol = self._symbol or self.system.multiplier(self.system.symbol())
+        bound._symbol = self._symbol or self.system.finished(*self.system.functions(self.system.symbol()))
         return bound
 
     def encode(self, u: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class SpectralLines(Lines):
         return self.system.transform.inverse(state)
 
     def slope(self, state: Tensor, time: float) -> Tensor:
-        symbol = self._symbol or self.system.multiplier(self.system.symbol())
+        symbol = self._symbol or self.system.finished(*self.system.functions(self.system.symbol()))
         return symbol(state) + self.system.nonlinear(state, time)
 
 

@@ -14,50 +14,75 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sciml.core.field import map_fields
 from sciml.derivatives.recorded import Program, Values
-from sciml.spectral.pocket import Transforms, small_transforms
+from sciml.spectral.pocket import SmallTransforms, small_transforms
 
 LARGEST = 2600
 """Complex coefficients in a state above which torch's vectorised, threaded kernels win."""
 
-_UFUNCS: dict[Any, Any] = {
-    torch.add: np.add,
-    torch.sub: np.subtract,
-    torch.mul: np.multiply,
-    torch.div: np.divide,
-    torch.neg: np.negative,
-    torch.square: np.square,
-    torch.sin: np.sin,
-    torch.cos: np.cos,
-    torch.exp: np.exp,
-    torch.tanh: np.tanh,
+# How each recorded pointwise operation is written in the generated function.
+_WRITTEN: dict[Any, str] = {
+    torch.add: "({} + {})",
+    torch.sub: "({} - {})",
+    torch.mul: "({} * {})",
+    torch.div: "({} / {})",
+    torch.pow: "({} ** {})",
+    torch.neg: "(-{})",
+    torch.square: "square({})",
+    torch.sin: "sin({})",
+    torch.cos: "cos({})",
+    torch.exp: "exp({})",
+    torch.tanh: "tanh({})",
 }
-
-Row = list[tuple[int, Any]]
 
 
 class SmallSteps:
-    """The tableau of an exponential scheme and a recorded nonlinear term as NumPy operations."""
+    """The tableau of an exponential scheme and a recorded nonlinear term as one generated NumPy function.
 
-    def __init__(self, program: Program, transforms: Transforms, scheme: Any, nodes: tuple[float, ...]) -> None:
-        self.forward, self.inverse = transforms
+    Interpreting the tableau step by step would cost as much as the arithmetic, so the step is written out once as
+    straight-line source: ``v = c2r(a, ...); s1 = r2c((v ** 2), ...); ...``.
+    """
+
+    def __init__(self, program: Program, small: SmallTransforms, scheme: Any, nodes: tuple[float, ...]) -> None:
         exponentials, rows, weights = scheme
-        self.linear = {c: e.value.numpy() for c, e in exponentials.items()}
-        self.stages: list[tuple[float, Row]] = [(c, _row(row)) for c, row in zip(nodes, rows, strict=True)]
-        self.weights = _row(weights)
-        self.output = program.outputs[0]
-        self.operations = [(_ufunc(function, args), args) for function, args, _ in program.nodes[1:]]
+        names: dict[str, Any] = {**small.namespace(), **{f: getattr(np, f) for f in ("square", "sin", "cos", "exp", "tanh")}}
+        lines: list[str] = []
+
+        def constant(multiplier: Any) -> str:
+            name = f"k{len(names)}"
+            names[name] = multiplier.value.numpy()
+            return name
+
+        def combination(start: str, row: Any) -> str:
+            return " + ".join([start, *(f"{constant(m)} * s{j}" for j, m in enumerate(row) if m is not None)])
+
+        def slope(index: int, state: str) -> None:
+            lines.append(f"v0 = {small.inverse.format(state)}")
+            for n, (function, args, _) in enumerate(program.nodes[1:], start=1):
+                written = [f"v{a.index}" if isinstance(a, Values) else repr(a) for a in args]
+                lines.append(f"v{n} = {_WRITTEN[function].format(*written)}")
+            lines.append(f"s{index} = {small.forward.format(f'v{program.outputs[0]}')}")
+
+        linear = {node: f"l{i}" for i, node in enumerate(exponentials)}
+        lines += [f"{linear[node]} = {constant(e)} * c" for node, e in exponentials.items()]
+        slope(0, "c")
+        for i, (node, row) in enumerate(zip(nodes, rows, strict=True), start=1):
+            slope(i, combination(linear[node], row))
+        lines.append(f"return {combination(linear[1.0], weights)}")
+        exec("def step(c):\n    " + "\n    ".join(lines), names)  # noqa: S102
+        self._step = names["step"]
 
     @classmethod
     def of(cls, program: Program | None, scheme: Any, nodes: tuple[float, ...], points: int) -> SmallSteps | None:
         """The NumPy form of a scheme, or None if the term is not one product of simple pointwise operations."""
         if program is None or program.fold is None or not program.identity or program.first != [0]:
             return None
-        transforms = small_transforms(points)
-        if transforms is None or any(kwargs or _ufunc(function, args) is None for function, args, kwargs in program.nodes[1:]):
-            return None
-        return cls(program, transforms, scheme, nodes)
+        small = small_transforms(points)
+        simple = all(
+            function in _WRITTEN and not kwargs and all(isinstance(a, Values | int | float) for a in args)
+            for function, args, kwargs in program.nodes[1:]
+        )
+        return cls(program, small, scheme, nodes) if small is not None and simple else None
 
     def accepts(self, state: Tensor) -> bool:
         """Whether ``state`` is small and nothing differentiates through it."""
@@ -71,35 +96,4 @@ class SmallSteps:
             c = state.numpy()
         except RuntimeError:
             return None
-        linear = {node: e * c for node, e in self.linear.items()}
-        slopes = [self._slope(c)]
-        for node, row in self.stages:
-            slopes.append(self._slope(_accumulate(linear[node], row, slopes)))
-        return torch.from_numpy(_accumulate(linear[1.0], self.weights, slopes))
-
-    def _slope(self, c: Any) -> Any:
-        values = [self.inverse(c)]
-        for operation, args in self.operations:
-            values.append(operation(*[values[a.index] if isinstance(a, Values) else a for a in args]))
-        return self.forward(values[self.output])
-
-
-def _accumulate(total: Any, row: Row, slopes: list[Any]) -> Any:
-    for index, multiplier in row:
-        total = total + multiplier * slopes[index]
-    return total
-
-
-def _row(multipliers: Any) -> Row:
-    return [(i, m.value.numpy()) for i, m in enumerate(multipliers) if m is not None]
-
-
-def _ufunc(function: Any, args: tuple[Any, ...]) -> Any:
-    """The NumPy operation for a recorded torch one, or None."""
-    simple: list[bool] = []
-    map_fields(args, lambda a: simple.append(isinstance(a, Values | int | float)))
-    if not all(simple):
-        return None
-    if function is torch.pow and isinstance(args[0], Values) and isinstance(args[1], int):
-        return lambda base, exponent: base**exponent
-    return _UFUNCS.get(function)
+        return torch.from_numpy(self._step(c))

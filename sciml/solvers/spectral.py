@@ -64,14 +64,23 @@ class SemiLinear:
         """``multiplier`` for use on :meth:`slope` instead of :meth:`nonlinear`."""
         if self.program is None or self.program.fold is None:
             return multiplier
-        return Multiplier((multiplier.value * self.program.fold).to(multiplier.value.dtype), True, multiplier.ndim)
+        return self.multiplier(multiplier.value * self.program.fold, diagonal=True)
 
-    def multiplier(self, matrix: Tensor) -> Multiplier:
-        """A function of the symbol as a multiplier in the grid's precision."""
+    def multiplier(self, value: Tensor, *, diagonal: bool) -> Multiplier:
+        """A function of the symbol, ``(*batch, C, *modes)`` or ``(*batch, C, C, *modes)``, in the grid's precision."""
         dtype = torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64
+        return Multiplier(self.transform.arranged(value.to(dtype)), diagonal, self.grid.ndim)
+
+    def functions(self, symbol: Tensor) -> tuple[Tensor, bool]:
+        """What functions of the symbol are taken of: its diagonal, or matrices with their axes last; and which."""
         ndim = self.grid.ndim
-        diagonal = diagonal_of(matrix, ndim)
-        return Multiplier((matrix if diagonal is None else diagonal).to(dtype), diagonal is not None, ndim)
+        diagonal = diagonal_of(symbol, ndim)
+        return (symbol.movedim((-2 - ndim, -1 - ndim), (-2, -1)), False) if diagonal is None else (diagonal, True)
+
+    def finished(self, value: Tensor, diagonal: bool) -> Multiplier:
+        """The multiplier for a value computed in the layout of :meth:`functions`."""
+        ndim = self.grid.ndim
+        return self.multiplier(value if diagonal else value.movedim((-2, -1), (-2 - ndim, -1 - ndim)), diagonal=diagonal)
 
 
 class SpectralStepper(Stepper):

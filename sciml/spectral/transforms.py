@@ -48,8 +48,9 @@ def retained(shape: tuple[int, ...], degree: int | None) -> tuple[int, ...] | No
 class Transform:
     """Values <-> half-spectrum coefficients on one grid, with an optional band limit.
 
-    In one dimension the layout is the full half spectrum and the band limit is a mask; in two and three dimensions
-    coefficients outside the band are not stored, and the transforms skip them.
+    In two and three dimensions modes above the band limit of the last axis are not stored, which spares a third of
+    the transforms along the other axes and of a time stepper's arithmetic. Cropping the other axes as well would cost
+    more in copies than it saves (docs/performance.md); there, and in one dimension, the band limit is a mask.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Transform:
     Attributes
     ----------
     modes : shape of the coefficient array's trailing axes.
-    mask : multiplier that removes what lies outside the band, or None if the layout already does.
+    mask : 1 on retained modes, 0 elsewhere, shape ``modes``; None if every mode is retained.
     """
 
     def __init__(self, grid: Grid, keep: tuple[int, ...] | None = None) -> None:
@@ -68,60 +69,54 @@ class Transform:
             raise InputError("The Fourier transform needs a grid with at least one axis; this one has none (an ordinary system).")
         self.grid = grid
         self.keep = keep
-        self.axes = tuple(range(-grid.ndim, 0))
-        self.compact = keep is not None and grid.ndim > 1
+        half = grid.shape[-1] // 2 + 1
+        self.stored = half if keep is None or grid.ndim == 1 else keep[-1] + 1
+        self.modes = (*grid.shape[:-1], self.stored)
         self.mask: Tensor | None = None
-        if keep is not None and not self.compact:
-            self.mask = (torch.arange(grid.shape[0] // 2 + 1, device=grid.device) <= keep[0]).to(grid.dtype)
-        self.modes = tuple(2 * k + 1 for k in keep[:-1]) + (keep[-1] + 1,) if self.compact and keep else grid.shape[:-1] + (grid.shape[-1] // 2 + 1,)
+        if keep is not None:
+            inside = torch.ones(self.modes, dtype=torch.bool, device=grid.device)
+            for k, n, length in zip(self.symbols().k, keep, grid.lengths, strict=True):
+                inside = inside & (k.abs() < 2 * math.pi / length * (n + 0.5))
+            self.mask = inside.to(grid.dtype)
 
     def symbols(self, channels: int = 1, dtype: torch.dtype | None = None) -> Symbol:
-        """The symbol engine in this transform's coefficient layout."""
-        grid = self.grid.to(dtype=dtype or self.grid.dtype)
-        if not self.compact or self.keep is None:
-            return grid_symbol_engine(grid, channels)
-        k = []
-        for axis, (m, length) in enumerate(zip(self.keep, grid.lengths, strict=True)):
-            last = axis == grid.ndim - 1
-            n = torch.arange(m + 1 if last else 2 * m + 1, dtype=torch.float64, device=grid.device)
-            n = n if last else torch.where(n <= m, n, n - (2 * m + 1))
-            view = [1] * grid.ndim
-            view[axis] = -1
-            k.append((2 * math.pi / length * n).to(grid.dtype).view(view))
-        return Symbol(k, [None] * grid.ndim, channels)
+        """The symbol engine on this transform's modes."""
+        return grid_symbol_engine(self.grid.to(dtype=dtype or self.grid.dtype), channels, last=self.stored)
+
+    def arranged(self, t: Tensor) -> Tensor:
+        """``t`` (``(..., *modes)``) in the memory order in which transforms leave coefficients.
+
+        A transform along an inner axis leaves that axis contiguous. Multipliers in the same order spare every product
+        with coefficients a transposition.
+        """
+        if self.grid.ndim == 1 or tuple(t.shape[-self.grid.ndim :]) != self.modes:
+            return t
+        probe = self.forward(torch.zeros((2, *self.grid.shape), dtype=self.grid.dtype, device=self.grid.device), masked=False)
+        order = sorted(range(-self.grid.ndim, 0), key=lambda axis: -probe.stride(axis))
+        leading = list(range(t.ndim - self.grid.ndim))
+        permutation = [*leading, *(t.ndim + axis for axis in order)]
+        inverse = sorted(range(t.ndim), key=permutation.__getitem__)
+        return t.permute(permutation).contiguous().permute(inverse)
 
     def forward(self, u: Tensor, *, masked: bool = True) -> Tensor:
         """Coefficients of ``u`` (``(..., *space)`` -> ``(..., *modes)``); what lies outside the band is removed.
 
-        ``masked=False`` leaves the one-dimensional band limit to the caller, who multiplies by ``mask`` later.
+        ``masked=False`` leaves the mask to the caller, who multiplies by it later.
         """
         self._count(u)
-        if not self.compact or self.keep is None:
-            c = torch.fft.rfftn(u, dim=self.axes, norm="forward") if len(self.axes) > 1 else torch.fft.rfft(u, norm="forward")
-            return c * self.mask if masked and self.mask is not None else c
-        c = torch.fft.rfft(u, norm="forward")[..., : self.modes[-1]]
-        for axis in reversed(self.axes[:-1]):
-            m = self.keep[axis]
+        c = torch.fft.rfft(u, norm="forward")
+        if self.stored < c.shape[-1]:
+            c = c[..., : self.stored]
+        for axis in range(-2, -self.grid.ndim - 1, -1):
             c = torch.fft.fft(c, dim=axis, norm="forward")
-            n = c.shape[axis]
-            c = torch.cat([c.narrow(axis, 0, m + 1), c.narrow(axis, n - m, m)], dim=axis)
-        return c
+        return c * self.mask if masked and self.mask is not None else c
 
     def inverse(self, c: Tensor) -> Tensor:
         """Values of coefficients ``c`` (``(..., *modes)`` -> ``(..., *space)``)."""
         self._count(c)
-        shape = self.grid.shape
-        if not self.compact or self.keep is None:
-            if len(shape) == 1:
-                return torch.fft.irfft(c, shape[0], norm="forward")
-            return torch.fft.irfftn(c, shape, dim=self.axes, norm="forward")
-        for axis in self.axes[:-1]:
-            m, n = self.keep[axis], shape[axis]
-            gap = list(c.shape)
-            gap[axis] = n - 2 * m - 1
-            c = torch.cat([c.narrow(axis, 0, m + 1), c.new_zeros(gap), c.narrow(axis, m + 1, m)], dim=axis)
+        for axis in range(-self.grid.ndim, -1):
             c = torch.fft.ifft(c, dim=axis, norm="forward")
-        return torch.fft.irfft(c, shape[-1], norm="forward")
+        return torch.fft.irfft(c, self.grid.shape[-1], norm="forward")
 
     def _count(self, array: Tensor) -> None:
         if _counters:

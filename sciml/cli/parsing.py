@@ -1,0 +1,63 @@
+"""Texts of the command line as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from sciml.core.errors import InputError
+
+Value = int | float | bool | str
+
+_WORDS: dict[str, bool] = {"true": True, "false": False, "yes": True, "no": False}
+_DTYPES = {"float64": torch.float64, "float32": torch.float32}
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Value]:
+    """``["viscosity=0.01", "dealias=false"]`` as a dictionary of numbers, truth values and words."""
+    result: dict[str, Value] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not (separator and name.isidentifier() and value.strip()):
+            raise InputError(f"--set {text!r} is not NAME=VALUE; write for example --set viscosity=0.01.")
+        if name in result:
+            raise InputError(f"--set {name} is given more than once; give each name once.")
+        result[name] = parse_value(value.strip())
+    return result
+
+
+def parse_value(text: str) -> Value:
+    """An integer, a number, true/false, or else the text itself."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return _WORDS.get(text.lower(), text)
+
+
+def parse_points(text: str | None) -> int | tuple[int, ...] | None:
+    """``"128"`` or ``"128,64"`` (``128x64`` too)."""
+    if text is None:
+        return None
+    try:
+        counts = tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise InputError(f"--points {text!r} is not a number of samples; write --points 128, or --points 128,64 with one per axis.") from None
+    return counts[0] if len(counts) == 1 else counts
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """``"a,b"`` as ``["a", "b"]``."""
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def parse_dtype(text: str | None) -> torch.dtype | None:
+    """A precision by name."""
+    if text is None:
+        return None
+    if text not in _DTYPES:
+        raise InputError(f"--dtype {text!r} is not known; use float64 or float32.")
+    return _DTYPES[text]

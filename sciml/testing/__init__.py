@@ -1,0 +1,7 @@
+"""Executable contracts: run them on your own equations and propagators."""
+
+from sciml.testing.equation import check_equation
+from sciml.testing.propagator import check_propagator
+from sciml.testing.trigonometric import Trigonometric
+
+__all__ = ["Trigonometric", "check_equation", "check_propagator"]
