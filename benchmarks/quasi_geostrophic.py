@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 import torch
-from sciml.problems import quasi_geostrophic as qg
 
 import sciml
+from sciml.problems import quasi_geostrophic as qg
 
 
 def fourth_order_end(problem: sciml.Problem) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sciml.core.equation import ResidualForm as ResidualForm
     from sciml.core.equation import Term as Term
     from sciml.core.errors import BlowUpError as BlowUpError
+    from sciml.core.errors import ContractError as ContractError
     from sciml.core.errors import InputError as InputError
     from sciml.core.errors import SciMLError as SciMLError
     from sciml.core.errors import UnsupportedError as UnsupportedError
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
     from sciml.derivatives.finite_volume import FiniteVolume as FiniteVolume
     from sciml.derivatives.fourier import Fourier as Fourier
     from sciml.derivatives.functional import Functional as Functional
+    from sciml.derivatives.functional import PointResidual as PointResidual
     from sciml.derivatives.points import Points as Points
     from sciml.derivatives.stencil import Stencil as Stencil
+    from sciml.solvers.adams_bashforth import AB2 as AB2
     from sciml.solvers.adaptive import DormandPrince as DormandPrince
     from sciml.solvers.etdrk import ETDRK1 as ETDRK1
     from sciml.solvers.etdrk import ETDRK2 as ETDRK2
@@ -59,7 +62,7 @@ _HOME = {
     "sciml.core.derivatives": ("Derivatives",),
     "sciml.core.domain": ("Dirichlet", "Domain", "Neumann", "Periodic"),
     "sciml.core.equation": ("Equation", "ResidualForm", "Term"),
-    "sciml.core.errors": ("BlowUpError", "InputError", "SciMLError", "UnsupportedError"),
+    "sciml.core.errors": ("BlowUpError", "ContractError", "InputError", "SciMLError", "UnsupportedError"),
     "sciml.core.field": ("Field",),
     "sciml.core.grid": ("Grid",),
     "sciml.core.loading": ("load_problem", "problem_names"),
@@ -69,9 +72,10 @@ _HOME = {
     "sciml.core.symbol": ("Symbol",),
     "sciml.derivatives.finite_volume": ("FiniteVolume",),
     "sciml.derivatives.fourier": ("Fourier",),
-    "sciml.derivatives.functional": ("Functional",),
+    "sciml.derivatives.functional": ("Functional", "PointResidual"),
     "sciml.derivatives.points": ("Points",),
     "sciml.derivatives.stencil": ("Stencil",),
+    "sciml.solvers.adams_bashforth": ("AB2",),
     "sciml.solvers.adaptive": ("DormandPrince",),
     "sciml.solvers.etdrk": ("ETDRK1", "ETDRK2", "ETDRK3", "ETDRK4"),
     "sciml.solvers.filtered": ("Filtered",),

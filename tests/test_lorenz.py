@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from sciml.problems import lorenz
 from scipy.integrate import solve_ivp
 
 from sciml.core.grid import Grid
 from sciml.core.rollout import rollout
 from sciml.derivatives.stencil import Stencil
+from sciml.problems import lorenz
 from sciml.solvers.runge_kutta import RK4
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from sciml.problems import navier_stokes as ns
 from torch import Tensor
 
 from sciml.core.errors import InputError
@@ -15,6 +14,7 @@ from sciml.core.grid import Grid
 from sciml.core.rollout import rollout
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.points import Points
+from sciml.problems import navier_stokes as ns
 from sciml.solvers.etdrk import ETDRK4
 from sciml.spectral.power import power_spectrum
 from sciml.spectral.random_fields import coloured_noise

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from sciml.problems import allen_cahn, burgers, korteweg_de_vries, kuramoto_sivashinsky
 from scipy.io import loadmat
 from scipy.special import iv
 from torch import Tensor
@@ -17,6 +16,7 @@ from sciml.core.equation import Equation
 from sciml.core.errors import InputError
 from sciml.core.problem import Problem
 from sciml.core.rollout import rollout
+from sciml.problems import allen_cahn, burgers, korteweg_de_vries, kuramoto_sivashinsky
 from sciml.solvers.etdrk import ETDRK4
 from sciml.spectral.resample import evaluate
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from sciml.problems import advection, allen_cahn, burgers, heat, kuramoto_sivashinsky, navier_stokes
 from torch import Tensor
 
 from sciml.core.equation import Equation
@@ -16,6 +15,7 @@ from sciml.core.loading import load_problem, problem_names
 from sciml.core.problem import Problem
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.points import Points
+from sciml.problems import advection, allen_cahn, burgers, heat, kuramoto_sivashinsky, navier_stokes
 from sciml.solvers.etdrk import ETDRK4
 from sciml.spectral.resample import resample
 

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
-from sciml.problems import quasi_geostrophic as qg
 from torch import Tensor
 
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 from sciml.derivatives.fourier import Fourier
+from sciml.problems import quasi_geostrophic as qg
 from sciml.spectral.random_fields import coloured_noise
 from sciml.spectral.transforms import count_transforms
 

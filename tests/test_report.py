@@ -207,7 +207,7 @@ def test_scales_and_labels() -> None:
     norm, cmap = field_norm(np.array([0.5, 2.0]))
     assert (norm.vmin, norm.vmax, cmap) == (0.5, 2.0, "viridis")
     assert field_norm(np.zeros(3))[0].vmax == 1.0
-    scale = error_norm([np.array([3e-7, 2e-3]), np.array([0.0, np.nan])])
+    scale = error_norm([np.array([3e-7] * 9 + [2e-3]), np.array([0.0, np.nan])])
     assert (scale.vmin, scale.vmax) == (pytest.approx(1e-7), pytest.approx(1e-2))
     assert error_norm([np.zeros(2)]).vmin == 1e-16
     assert edges(np.array([1.0, 2.0, 4.0])).tolist() == [0.5, 1.5, 3.0, 5.0] and edges(np.array([2.0])).tolist() == [1.5, 2.5]

@@ -64,7 +64,9 @@ class Domain:
 
     def __post_init__(self) -> None:
         if not (len(self.lower) == len(self.upper) == len(self.boundaries)):
-            raise InputError(f"Domain: lower={self.lower}, upper={self.upper} and {len(self.boundaries)} boundary pairs must have one entry per axis.")
+            raise InputError(
+                f"Domain: lower={self.lower}, upper={self.upper} and {len(self.boundaries)} boundary pairs were given; give one entry per axis."
+            )
         for low, high, (left, right) in zip(self.lower, self.upper, self.boundaries, strict=True):
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise InputError(f"Domain: lower={self.lower} must lie below upper={self.upper} along every axis.")

@@ -60,8 +60,9 @@ class Grid:
                 raise InputError(f"Grid: lengths={lengths} must be positive and finite.")
         if self.dtype not in (torch.float32, torch.float64):
             raise InputError(f"Grid: dtype={self.dtype} is not a real floating type; use torch.float32 or torch.float64.")
-        for name, value in (("shape", shape), ("lengths", lengths), ("periodic", periodic), ("origin", origin), ("device", torch.device(self.device))):
-            object.__setattr__(self, name, value)
+        normalised = {"shape": shape, "lengths": lengths, "periodic": periodic, "origin": origin, "device": torch.device(self.device)}
+        for field, content in normalised.items():
+            object.__setattr__(self, field, content)
 
     @property
     def ndim(self) -> int:

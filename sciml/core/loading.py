@@ -32,12 +32,14 @@ def problem_names() -> list[str]:
 
 def cases(module: ModuleType) -> dict[str, Callable[..., Problem]]:
     """The case functions of a problem module: public functions declared to return a Problem."""
-    found = {}
-    for name, value in vars(module).items():
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"):
-            if value.__annotations__.get("return") in (Problem, "Problem"):
-                found[name] = value
-    return found
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+        and value.__annotations__.get("return") in (Problem, "Problem")
+    }
 
 
 def load_problem(name: str, parameters: Mapping[str, Any] | None = None) -> Problem:

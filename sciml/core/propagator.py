@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 from torch import Tensor
 
@@ -26,6 +26,13 @@ class Solution(Protocol):
     """A function of space-time, such as a trained physics-informed network."""
 
     def __call__(self, t: Tensor, *x: Tensor) -> Tensor: ...
+
+
+class TwoStepState(NamedTuple):
+    """The working state of a two-step scheme: the state now, and the slope one step ago (None at the start)."""
+
+    current: Tensor
+    slope: Tensor | None
 
 
 class Stepper(ABC):
@@ -56,6 +63,12 @@ class Stepper(ABC):
     @abstractmethod
     def decode(self, state: Any) -> Tensor:
         """The field of a working state."""
+
+    def march(self, state: Any, time: float, steps: int) -> Any:
+        """The working state ``steps`` steps later; schemes with a cheaper loop provide their own."""
+        for n in range(steps):
+            state = self.advance(state, time + n * self.dt)
+        return state
 
     def bind(self) -> Stepper:
         """This stepper with everything that depends on parameters alone computed once (kept in the graph)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,29 +26,30 @@ def trajectory(
     if isinstance(step, Stepper):
         check_state(u, step.grid, step.channels, who=type(step).__name__)
         bound = step.bind()
-        advance: Callable[[Any, float], Any] = bound.advance
+        march: Callable[[Any, float, int], Any] = bound.march
         decode: Callable[[Any], Tensor] = bound.decode
         state: Any = bound.encode(u, time)
     else:
-        propagate = step
-        advance, decode, state = (lambda v, _t: propagate(v)), (lambda v: v), u
-    dt = step.dt
-
-    def segment(current: Any, start: int, stop: int) -> Any:
-        for n in range(start, stop):
-            current = advance(current, time + n * dt)
-        return current
-
+        march, decode, state = partial(_repeat, step), _unchanged, u
     if u.device.type == "cpu":
         _settle_allocator()
     yield 0, u
     for start in range(0, steps - every + 1, every):
-        stop = start + every
         if checkpoint and torch.is_grad_enabled():
-            state = torch_checkpoint(segment, state, start, stop, use_reentrant=False)
+            state = torch_checkpoint(march, state, time + start * step.dt, every, use_reentrant=False)
         else:
-            state = segment(state, start, stop)
-        yield stop, decode(state)
+            state = march(state, time + start * step.dt, every)
+        yield start + every, decode(state)
+
+
+def _repeat(step: Propagator, u: Tensor, time: float, steps: int) -> Tensor:
+    for _ in range(steps):
+        u = step(u)
+    return u
+
+
+def _unchanged(u: Tensor) -> Tensor:
+    return u
 
 
 def rollout(
@@ -110,4 +112,5 @@ def _check_counts(steps: int, every: int) -> None:
     if steps < 0 or every < 1:
         raise InputError(f"rollout: steps={steps}, every={every} given; steps must be at least 0 and every at least 1.")
     if steps % every:
-        raise InputError(f"rollout: steps={steps} is not a multiple of every={every}; use steps={steps - steps % every} or {steps + every - steps % every}.")
+        below = steps - steps % every
+        raise InputError(f"rollout: steps={steps} is not a multiple of every={every}; use steps={below} or {below + every}.")

@@ -23,7 +23,7 @@ class FourierField(Field):
     needs values.
     """
 
-    __slots__ = ("coefficient_part", "value_part", "_values")
+    __slots__ = ("_values", "coefficient_part", "value_part")
 
     def __init__(self, engine: Fourier, coefficient_part: Tensor | None = None, value_part: Any = None) -> None:
         self.engine = engine

@@ -74,6 +74,7 @@ METHODS = (
     Classical("etdrk1", "exponential Euler (Cox & Matthews 2002)", SPECTRAL, default=False),
     Classical("cnab2", "Crank-Nicolson / Adams-Bashforth, order 2", SPECTRAL),
     Classical("ark3", "implicit-explicit Runge-Kutta, order 3", SPECTRAL),
+    Classical("ab2", "explicit Adams-Bashforth, order 2", ANY, default=False),
     Classical("rk4", "classical explicit Runge-Kutta, order 4", ANY),
     Classical("dopri5", "adaptive Dormand-Prince 5(4), error control", ANY),
     Classical("finite_volume", "conservative cell averages with limited fluxes", CELLS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import torch
@@ -108,7 +109,7 @@ class DormandPrince(Stepper):
         size underflows.
         """
         check_state(u, self.grid, self.channels, who=type(self).__name__)
-        if len(times) < 1 or any(b <= a for a, b in zip(times, times[1:], strict=False)):
+        if len(times) < 1 or any(b <= a for a, b in pairwise(times)):
             raise InputError(f"{type(self).__name__}.integrate: times must increase strictly; got {list(times)[:5]}...")
         bound = self.bind()
         state, time, end = bound.encode(u, times[0]), float(times[0]), float(times[-1])

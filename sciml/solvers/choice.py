@@ -21,7 +21,7 @@ from sciml.solvers.schemes import NAMES, SPECTRAL
 
 # Fraction of 1/rho per step, rho the largest rate of the explicitly treated part: accuracy for the exponential and
 # implicit-explicit schemes, stability for the explicit ones (their regions reach 2.8 and 3.3 along the axes).
-STEP_FRACTION = {"etdrk1": 0.02, "etdrk2": 0.2, "etdrk3": 0.5, "etdrk4": 1.0, "cnab2": 0.2, "ark3": 0.5, "rk4": 1.5, "dopri5": 1.5}
+STEP_FRACTION = {"etdrk1": 0.02, "etdrk2": 0.2, "etdrk3": 0.5, "etdrk4": 1.0, "cnab2": 0.2, "ark3": 0.5, "ab2": 0.2, "rk4": 1.5, "dopri5": 1.5}
 
 
 def choose_method(problem: Problem, grid: Grid) -> tuple[str, str]:
@@ -63,7 +63,8 @@ def check_method(name: str, problem: Problem, grid: Grid) -> None:
         grid.require_periodic(f"method {name!r}")
     if name == "finite_volume" and not isinstance(problem.equation, ConservationLaw):
         raise UnsupportedError(
-            f"finite_volume needs a ConservationLaw (flux and diffusivity); {type(problem.equation).__name__} is none. Write it in divergence form, or use etdrk4."
+            f"finite_volume needs a ConservationLaw (flux and diffusivity); {type(problem.equation).__name__} is none. "
+            "Write it in divergence form, or use etdrk4."
         )
 
 

@@ -53,11 +53,19 @@ class ExponentialRungeKutta(SpectralStepper):
             return None
         return SmallSteps.of(self.system.program, self._scheme, self.nodes, self.grid.shape[0])
 
-    def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
-        if self._small is not None and self._small.accepts(state):
-            after = self._small.advance(state)
+    def march(self, state: Tensor, time: float, steps: int) -> Tensor:
+        if self._small is not None and steps > 0 and self._small.accepts(state):
+            after = self._small.march(state, steps)
             if after is not None:
                 return after
+        for n in range(steps):
+            state = self._advance(state, time + n * self.dt)
+        return state
+
+    def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
+        return self.march(state, time, 1)
+
+    def _advance(self, state: Tensor, time: float) -> Tensor:
         exponentials, rows, weights = self.scheme
         slope = self.system.slope
         linear = {c: e(state) for c, e in exponentials.items()}

@@ -8,7 +8,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from sciml.core.errors import InputError
-from sciml.core.propagator import Stepper
+from sciml.core.propagator import Stepper, TwoStepState
 from sciml.spectral.transforms import Transform
 
 
@@ -17,7 +17,8 @@ class Filtered(Stepper):
 
     Parameters
     ----------
-    step : the propagator; its working state must be coefficients or values on a periodic grid.
+    step : the propagator; its working state must be coefficients or values on a periodic grid, with or without the
+        slope of the step before, which is left as it is.
     multiplier : on the full half spectrum of the grid, such as an exponential filter at the highest wavenumbers.
     """
 
@@ -41,10 +42,14 @@ class Filtered(Stepper):
 
     def advance(self, state: Any, time: float = 0.0) -> Any:
         after = self.step.advance(state, time)
-        if isinstance(after, Tensor) and after.is_complex() and tuple(after.shape[-self.grid.ndim :]) == self.transform.modes:
-            return after * self.multiplier
-        u = self.step.decode(after)
-        return self.step.encode(self.transform.inverse(self.transform.forward(u) * self.multiplier), time + self.dt)
+        if isinstance(after, TwoStepState):
+            return after._replace(current=self._filtered(after.current))
+        return self._filtered(after)
+
+    def _filtered(self, working: Tensor) -> Tensor:
+        if working.is_complex():
+            return working * self.multiplier[..., : working.shape[-1]]
+        return self.transform.inverse(self.transform.forward(working) * self.multiplier)
 
     def decode(self, state: Any) -> Tensor:
         return self.step.decode(state)

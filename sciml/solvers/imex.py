@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sciml.core.propagator import TwoStepState
 from sciml.solvers.spectral import Multiplier, SpectralStepper
 
 
@@ -21,13 +22,6 @@ class ImplicitSpectral(SpectralStepper):
             return self.system.finished(1 / total if inverse else total, True)
         total = shift * torch.eye(value.shape[-1], dtype=value.dtype, device=value.device) + scale * value
         return self.system.finished(torch.linalg.inv(total) if inverse else total, False)
-
-
-class CNAB2State(NamedTuple):
-    """Coefficients now, and the nonlinear term one step ago (None at the start)."""
-
-    current: Tensor
-    slope: Tensor | None
 
 
 class CNAB2(ImplicitSpectral):
@@ -45,10 +39,10 @@ class CNAB2(ImplicitSpectral):
         h = self.dt
         return self._multiplier(symbol, 1.0, h / 2, inverse=False), self._multiplier(symbol, 1.0, -h / 2, inverse=True)
 
-    def encode(self, u: Tensor, time: float = 0.0) -> CNAB2State:
-        return CNAB2State(self.system.transform.forward(u), None)
+    def encode(self, u: Tensor, time: float = 0.0) -> TwoStepState:
+        return TwoStepState(self.system.transform.forward(u), None)
 
-    def advance(self, state: CNAB2State, time: float = 0.0) -> CNAB2State:
+    def advance(self, state: TwoStepState, time: float = 0.0) -> TwoStepState:
         explicit, implicit = self.scheme
         h, slope = self.dt, self.system.nonlinear(state.current, time)
         if state.slope is None:
@@ -57,9 +51,9 @@ class CNAB2(ImplicitSpectral):
             extrapolated = self.system.nonlinear(middle, time + h / 2)
         else:
             extrapolated = 1.5 * slope - 0.5 * state.slope
-        return CNAB2State(implicit(explicit(state.current) + h * extrapolated), slope)
+        return TwoStepState(implicit(explicit(state.current) + h * extrapolated), slope)
 
-    def decode(self, state: CNAB2State) -> Tensor:
+    def decode(self, state: TwoStepState) -> Tensor:
         return self.system.transform.inverse(state.current)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -59,9 +60,10 @@ def lyapunov_exponents(
         return step.decode(state)
 
     def tangent(v: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.func.jvp(segment, (v,), (direction,))
+        moved, change = torch.func.jvp(segment, (v,), (direction,))[:2]
+        return moved, change
 
-    push = torch.func.vmap(tangent, in_dims=(None, 0), out_dims=(None, 0))
+    push: Any = torch.func.vmap(tangent, in_dims=(None, 0), out_dims=(None, 0))  # type: ignore[arg-type]
     source = generator if generator is not None else torch.Generator().manual_seed(0)
     noise = torch.randn((size, count), generator=source, dtype=torch.float64)
     q = torch.linalg.qr(noise.to(u))[0]

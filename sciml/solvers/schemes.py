@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sciml.core.propagator import Stepper
+from sciml.solvers.adams_bashforth import AB2
 from sciml.solvers.adaptive import DormandPrince
 from sciml.solvers.etdrk import ETDRK1, ETDRK2, ETDRK3, ETDRK4
 from sciml.solvers.finite_volume import FiniteVolumeStepper
@@ -17,6 +18,6 @@ SPECTRAL: dict[str, type[Stepper]] = {
     "cnab2": CNAB2,
     "ark3": ARK3,
 }
-EXPLICIT: dict[str, type[Stepper]] = {"rk4": RK4, "dopri5": DormandPrince}
+EXPLICIT: dict[str, type[Stepper]] = {"ab2": AB2, "rk4": RK4, "dopri5": DormandPrince}
 SCHEMES: dict[str, type[Stepper]] = {**SPECTRAL, **EXPLICIT, "finite_volume": FiniteVolumeStepper}
 NAMES = (*SCHEMES, "scipy")

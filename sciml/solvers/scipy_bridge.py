@@ -49,5 +49,6 @@ def scipy_solve(
         slope, (times[0], times[-1]), u.detach().cpu().numpy().ravel(), method=method, t_eval=list(times), rtol=rtol, atol=atol
     )
     if not result.success:
-        raise BlowUpError(f"scipy {method}: {result.message} (t={result.t[-1] if len(result.t) else times[0]:.6g}); try another method or looser tolerances.")
+        reached = result.t[-1] if len(result.t) else times[0]
+        raise BlowUpError(f"scipy {method}: {result.message} (t={reached:.6g}); try another method or looser tolerances.")
     return torch.as_tensor(result.y.T.copy(), dtype=grid.dtype, device=grid.device).view(len(times), *u.shape)

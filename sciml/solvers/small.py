@@ -69,7 +69,7 @@ class SmallSteps:
         for i, (node, row) in enumerate(zip(nodes, rows, strict=True), start=1):
             slope(i, combination(linear[node], row))
         lines.append(f"return {combination(linear[1.0], weights)}")
-        exec("def step(c):\n    " + "\n    ".join(lines), names)  # noqa: S102
+        exec("def step(c):\n    " + "\n    ".join(lines), names)
         self._step = names["step"]
 
     @classmethod
@@ -90,10 +90,12 @@ class SmallSteps:
             return False
         return getattr(forward_ad, "_current_level", 0) < 0
 
-    def advance(self, state: Tensor) -> Tensor | None:
-        """One step; None if the tensor holds no memory of its own (inside ``torch.func`` transforms)."""
+    def march(self, state: Tensor, steps: int) -> Tensor | None:
+        """Several steps; None if the tensor holds no memory of its own (inside ``torch.func`` transforms)."""
         try:
             c = state.numpy()
         except RuntimeError:
             return None
-        return torch.from_numpy(self._step(c))
+        for _ in range(steps):
+            c = self._step(c)
+        return torch.from_numpy(c)

@@ -6,6 +6,7 @@ import math
 import time as clock
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,9 +67,10 @@ def solve(
     ----------
     problem : what to solve.
     points : samples per axis; the published resolution by default.
-    dt : time step. By default the published one where the grid is not finer than the published grid (and the scheme
-        is exponential, implicit-explicit or the default), else a step from the rate of the explicitly treated part, watched and halved when that rate grows. A step that does not
-        divide the interval between two output times is shortened until it does.
+    dt : time step. By default the published one where the grid is not finer than the published grid (and the scheme is
+        exponential, implicit-explicit or the default one), else a step from the rate of the explicitly treated part,
+        watched and shortened when that rate grows. A step that does not divide the interval between two output times
+        is shortened until it does.
     times : number of equal output intervals in [0, end] (entry 0 is the initial state), or the output times
         themselves, increasing from 0.
     end : final time; the problem's horizon by default.
@@ -128,7 +130,7 @@ def output_times(end: float, times: int | Sequence[float]) -> list[float]:
             raise InputError(f"solve: end={end} given; a positive, finite time is needed.")
         return [end * i / times for i in range(times + 1)]
     listed = [float(t) for t in times]
-    if len(listed) < 2 or listed[0] != 0.0 or any(not b > a for a, b in zip(listed, listed[1:], strict=False)):
+    if len(listed) < 2 or listed[0] != 0.0 or any(not b > a for a, b in pairwise(listed)):
         raise InputError(f"solve: times={listed[:4]}... given; output times must start at 0 and increase strictly, two or more of them.")
     return listed
 
@@ -171,7 +173,7 @@ def _march(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str
     states = [u]
     step: Stepper | None = None
     state: Any = None
-    for start, stop in zip(instants, instants[1:], strict=False):
+    for start, stop in pairwise(instants):
         if automatic:
             dt = min(dt, _automatic_step(run, states[-1], start))
         count = max(1, math.ceil((stop - start) / dt - 1e-9))

@@ -92,7 +92,8 @@ class Transform:
         if self.grid.ndim == 1 or tuple(t.shape[-self.grid.ndim :]) != self.modes:
             return t
         probe = self.forward(torch.zeros((2, *self.grid.shape), dtype=self.grid.dtype, device=self.grid.device), masked=False)
-        order = sorted(range(-self.grid.ndim, 0), key=lambda axis: -probe.stride(axis))
+        strides = probe.stride()
+        order = sorted(range(-self.grid.ndim, 0), key=lambda axis: -strides[axis])
         leading = list(range(t.ndim - self.grid.ndim))
         permutation = [*leading, *(t.ndim + axis for axis in order)]
         inverse = sorted(range(t.ndim), key=permutation.__getitem__)
