@@ -36,12 +36,22 @@ if TYPE_CHECKING:
     from sciml.core.rollout import rollout as rollout
     from sciml.core.rollout import trajectory as trajectory
     from sciml.core.symbol import Symbol as Symbol
+    from sciml.core.tangent import tangent_linear as tangent_linear
     from sciml.derivatives.finite_volume import FiniteVolume as FiniteVolume
     from sciml.derivatives.fourier import Fourier as Fourier
     from sciml.derivatives.functional import Functional as Functional
     from sciml.derivatives.functional import PointResidual as PointResidual
     from sciml.derivatives.points import Points as Points
     from sciml.derivatives.stencil import Stencil as Stencil
+    from sciml.io.dataset import grid_of as grid_of
+    from sciml.io.dataset import to_dataset as to_dataset
+    from sciml.io.dataset import to_tensor as to_tensor
+    from sciml.io.netcdf import load as load
+    from sciml.io.netcdf import save as save
+    from sciml.io.reference import read_reference as read_reference
+    from sciml.report.animation import animate as animate
+    from sciml.report.compare import compare as compare
+    from sciml.report.figures import plot as plot
     from sciml.solvers.adams_bashforth import AB2 as AB2
     from sciml.solvers.adaptive import DormandPrince as DormandPrince
     from sciml.solvers.etdrk import ETDRK1 as ETDRK1
@@ -70,11 +80,18 @@ _HOME = {
     "sciml.core.propagator": ("Propagator", "Solution", "Stepper"),
     "sciml.core.rollout": ("rollout", "trajectory"),
     "sciml.core.symbol": ("Symbol",),
+    "sciml.core.tangent": ("tangent_linear",),
     "sciml.derivatives.finite_volume": ("FiniteVolume",),
     "sciml.derivatives.fourier": ("Fourier",),
     "sciml.derivatives.functional": ("Functional", "PointResidual"),
     "sciml.derivatives.points": ("Points",),
     "sciml.derivatives.stencil": ("Stencil",),
+    "sciml.io.dataset": ("grid_of", "to_dataset", "to_tensor"),
+    "sciml.io.netcdf": ("load", "save"),
+    "sciml.io.reference": ("read_reference",),
+    "sciml.report.animation": ("animate",),
+    "sciml.report.compare": ("compare",),
+    "sciml.report.figures": ("plot",),
     "sciml.solvers.adams_bashforth": ("AB2",),
     "sciml.solvers.adaptive": ("DormandPrince",),
     "sciml.solvers.etdrk": ("ETDRK1", "ETDRK2", "ETDRK3", "ETDRK4"),

@@ -286,6 +286,20 @@ def test_lyapunov_exponents_of_a_linear_equation_are_its_growth_rates() -> None:
     assert np.allclose(exponents.numpy(), [0.3, 0.2, 0.2], atol=1e-3)
 
 
+def test_tangent_linear_propagation_equals_finite_differences() -> None:
+    grid, u = start()
+    generator = torch.Generator().manual_seed(3)
+    for equation in (ks.KuramotoSivashinsky(), Burgers(0.05)):
+        for scheme in (sciml.ETDRK4, sciml.CNAB2, sciml.ARK3, sciml.RK4):
+            step = scheme(equation, grid, 0.02)
+            direction = torch.randn((2, *u.shape), generator=generator, dtype=torch.float64)
+            value, tangent = sciml.tangent_linear(step, u.expand(2, *u.shape), direction)
+            h = 1e-6
+            difference = (step(u + h * direction) - step(u - h * direction)) / (2 * h)
+            assert torch.allclose(value[0], step(u), atol=1e-14)
+            assert float((tangent - difference).abs().max()) < 1e-7
+
+
 def test_lyapunov_bad_input() -> None:
     grid, u = start(16, batch=2)
     step = sciml.ETDRK4(Burgers(0.1), grid, 0.1)

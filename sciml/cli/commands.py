@@ -105,9 +105,10 @@ def run_compare(
 
         names = parse_names(variable)
         result = compare(
-            load_problem(name, parse_settings(settings)),
+            name,
             parse_names(methods),
             out,
+            parameters=parse_settings(settings),
             reference=reference,
             variable=names,
             points=parse_points(points),

@@ -99,8 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     except _USAGE_ERROR as error:
         return _fail(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
-        print("sciml: interrupted; what was finished is kept.", file=sys.stderr)
-        return INTERRUPTED
+        code = INTERRUPTED
     except OSError as error:
         return _fail(str(error))
     except Exception as error:
@@ -111,6 +110,8 @@ def main(arguments: list[str] | None = None) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
+    if code == INTERRUPTED:  # typer's own answer to Ctrl-C in some of its versions, ours in the others
+        print("\nsciml: interrupted; what was finished is kept.", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 

@@ -93,7 +93,7 @@ class FiniteVolume(Stencil):
         """k at the N + 1 faces of ``axis``: the mean of the cells inside, the wall value on a wall; broadcasts if k is not a field."""
         if not isinstance(coefficient, Field):
             return align(torch.as_tensor(coefficient, dtype=self.grid.dtype, device=self.grid.device), self.trailing)
-        k, dim = self.with_walls(coefficient, axis)
+        k, dim = self.with_walls(coefficient, axis), axis - self.ndim
         a, b = k.narrow(dim, 0, k.shape[dim] - 1), k.narrow(dim, 1, k.shape[dim] - 1)
         mean = _divided(2 * a * b, a + b) if self.face_mean == "harmonic" else (a + b) / 2
         if self.grid.periodic[axis]:
@@ -106,8 +106,8 @@ class FiniteVolume(Stencil):
 
         Where they agree to half the digits the arithmetic mean is as accurate and free of cancellation.
         """
-        value, dim = self.with_walls(u, axis)
-        phi, k = self.with_walls(potential, axis)[0], self.with_walls(coefficient, axis)[0]
+        value, phi, k = (self.with_walls(f, axis) for f in (u, potential, coefficient))
+        dim = axis - self.ndim
         step, size = torch.diff(value, dim=dim), value.abs()
         faces = step.shape[dim]
         near = step.abs() <= torch.finfo(step.dtype).eps ** 0.5 * (size.narrow(dim, 0, faces) + size.narrow(dim, 1, faces))
@@ -116,8 +116,7 @@ class FiniteVolume(Stencil):
 
     def face_gradient(self, u: Field, axis: int) -> Tensor:
         """The derivative along ``axis`` at its N + 1 faces."""
-        value, dim = self.with_walls(u, axis)
-        return torch.diff(value, dim=dim) / self.face_distance(axis)
+        return torch.diff(self.with_walls(u, axis), dim=axis - self.ndim) / self.face_distance(axis)
 
     def face_distance(self, axis: int) -> Tensor:
         """The distance between the two values that a face separates: h inside, h/2 on a wall; shaped to broadcast."""
@@ -136,12 +135,12 @@ class FiniteVolume(Stencil):
         item = as_vector(vector)[axis]
         return item.value if isinstance(item, ValueField) else align(torch.as_tensor(item, dtype=self.grid.dtype), self.trailing)
 
-    def with_walls(self, u: Field, axis: int) -> tuple[Tensor, int]:
+    def with_walls(self, u: Field, axis: int) -> Tensor:
         """Cell values with one more at both ends of ``axis``: the wall value, or the cell at the other end."""
         value, dim = self.values(u), axis - self.ndim
         if self.grid.periodic[axis]:
-            return wrapped(value, dim, 1), dim
-        return joined([own(u).trace(axis, 0), value, own(u).trace(axis, 1)], dim), dim
+            return wrapped(value, dim, 1)
+        return joined([own(u).trace(axis, 0), value, own(u).trace(axis, 1)], dim)
 
     def _mirrored(self, u: CellField, value: Tensor, axis: int, side: int, width: int) -> Tensor:
         """Ghost cells by reflection: odd about a Dirichlet value, even apart from the slope for Neumann."""

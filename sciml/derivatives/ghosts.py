@@ -45,11 +45,10 @@ def wrapped(u: Tensor, dim: int, width: int) -> Tensor:
 
 def joined(parts: Sequence[Tensor], dim: int) -> Tensor:
     """Concatenation along ``dim``; every other axis is broadcast, so that a wall value per sample meets a single state."""
-    shape = torch.broadcast_shapes(*(p.narrow(dim, 0, 1).shape for p in parts))
-    sizes = [list(shape) for _ in parts]
-    for size, part in zip(sizes, parts, strict=True):
-        size[dim] = part.shape[dim]
-    return torch.cat([p.expand(size) for p, size in zip(parts, sizes, strict=True)], dim=dim)
+    # torch.broadcast_shapes costs more than the concatenation
+    axes = max(p.ndim for p in parts)
+    shape = [max(p.shape[i] if i >= -p.ndim else 1 for p in parts) for i in range(-axes, 0)]
+    return torch.cat([p.expand([*shape[:dim], p.shape[dim], *shape[dim:][1:]]) for p in parts], dim=dim)
 
 
 def nearest(u: Tensor, dim: int, side: int, count: int) -> Tensor:

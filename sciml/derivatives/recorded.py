@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sciml.core.equation import Equation
 from sciml.core.field import map_fields
+from sciml.core.tangent import constant
 from sciml.derivatives.fourier import Fourier
 from sciml.spectral.transforms import Transform
 
@@ -236,7 +237,7 @@ class Program:
 
     def __call__(self, c: Tensor) -> Tensor:
         if self.fold is not None:
-            return self.product(c) * self.fold
+            return self.product(c) * constant(self.fold)
         values = self._values(c)
         axis = -1 - self.ndim
         transforms: dict[int, Tensor] = {}
@@ -258,7 +259,7 @@ class Program:
             state = c if len(self.channels) == 1 or c.shape[axis] == 1 else c.index_select(axis, torch.tensor(self.channels, device=c.device))
             if self.identity and state.shape[axis] != len(self.channels):
                 state = state.expand(*state.shape[:axis], len(self.channels), *state.shape[axis + 1 :])
-            v = self.transform.inverse(state if self.stacked is None else state * self.stacked)
+            v = self.transform.inverse(state if self.stacked is None else state * constant(self.stacked))
             values = dict(zip(self.first, (v,) if len(self.first) == 1 else torch.split(v, self.sizes, dim=axis), strict=True))
         for index, (function, args, kwargs) in enumerate(self.nodes):
             if index in values or function is None:
@@ -277,7 +278,7 @@ class Program:
         for (node, channel), multiplier in row.items():
             source = c if node == STATE else transforms[node]
             part = source if source.shape[-1 - self.ndim] == 1 else source.narrow(-1 - self.ndim, channel, 1)
-            part = part * multiplier
+            part = part * (constant(multiplier) if isinstance(multiplier, Tensor) else multiplier)
             total = part if total is None else total + part
         return torch.zeros_like(c.narrow(-1 - self.ndim, 0, 1)) if total is None else total
 

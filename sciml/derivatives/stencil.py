@@ -18,7 +18,7 @@ from sciml.core.grid import Grid
 from sciml.derivatives.ghosts import Pair, check_boundaries, ghosts_from_trace, joined, trace_from_samples, trace_from_slope, wrapped
 
 Trace = Callable[[int, int, int], Tensor]
-"""(axis, side, points) -> wall values, with size 1 along the axis."""
+"""(axis, side, points) -> wall values with size 1 along the axis, which broadcast over the others."""
 
 
 class CellField(ValueField):
@@ -101,8 +101,10 @@ class Stencil(Derivatives):
 
     def values(self, u: Field) -> Tensor:
         value = torch.as_tensor(own(u).value, dtype=self.grid.dtype, device=self.grid.device)
+        if value.ndim >= self.trailing and value.shape[1 - self.trailing :] == self.grid.shape:
+            return value
         shape = torch.broadcast_shapes(value.shape, (1, *self.grid.shape))
-        return value if value.shape == shape else value.expand(shape)
+        return value.expand(shape)
 
     def partial(self, u: Field, axis: int, order: int) -> Field:
         offsets, weights = central_weights(order, self.order)
@@ -176,9 +178,7 @@ class Stencil(Derivatives):
         datum, dim = self.prescribed(axis, side), axis - self.ndim
         if isinstance(self.boundaries[axis][side], Neumann):
             return trace_from_slope(datum, u, dim, side, points, self.grid.spacing[axis])
-        shape = list(u.shape)
-        shape[dim] = 1
-        return datum.expand(torch.broadcast_shapes(datum.shape, shape))
+        return datum
 
 
 def own(u: Field) -> CellField:

@@ -52,7 +52,7 @@ class Classical(Method):
     def solve(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> Run:
         ds = self._solve(problem, settings, settings.times)
         cost = {key: float(ds.attrs[key]) for key in ("dt", "steps") if key in ds.attrs}
-        return Run(ds, f"step {ds.attrs['dt_reason']}", cost)
+        return Run(ds, f"step: {ds.attrs['dt_reason']}", cost)
 
     def _solve(self, problem: Problem, settings: Settings, times: Sequence[float]) -> xr.Dataset:
         return solve(

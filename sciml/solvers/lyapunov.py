@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from sciml.core.checks import check_state
 from sciml.core.errors import BlowUpError, InputError
 from sciml.core.propagator import Stepper
+from sciml.core.tangent import tangent_linear
 
 
 def lyapunov_exponents(
@@ -55,15 +55,8 @@ def lyapunov_exponents(
 
     def segment(v: Tensor) -> Tensor:
         state = step.encode(v)
-        for _ in range(every):
-            state = step.advance(state)
-        return step.decode(state)
+        return step.decode(step.march(state, 0.0, every))
 
-    def tangent(v: Tensor, direction: Tensor) -> tuple[Tensor, Tensor]:
-        moved, change = torch.func.jvp(segment, (v,), (direction,))[:2]
-        return moved, change
-
-    push: Any = torch.func.vmap(tangent, in_dims=(None, 0), out_dims=(None, 0))  # type: ignore[arg-type]
     source = generator if generator is not None else torch.Generator().manual_seed(0)
     noise = torch.randn((size, count), generator=source, dtype=torch.float64)
     q = torch.linalg.qr(noise.to(u))[0]
@@ -73,7 +66,8 @@ def lyapunov_exponents(
             u = segment(u)
         aligned = max(1, spin_up // every // 10)
         for n in range(aligned + steps // every):
-            u, pushed = push(u, q.T.reshape(count, *u.shape))
+            moved, pushed = tangent_linear(segment, u.expand(count, *u.shape), q.T.reshape(count, *u.shape))
+            u = moved[0]
             q, r = torch.linalg.qr(pushed.reshape(count, size).T)
             growth = r.diagonal().abs().log().double().cpu()
             if not torch.isfinite(growth).all():

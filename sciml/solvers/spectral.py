@@ -15,6 +15,7 @@ from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 from sciml.core.propagator import Stepper
 from sciml.core.symbol import linear_symbol
+from sciml.core.tangent import constant
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.recorded import record
 
@@ -141,15 +142,17 @@ class Multiplier:
         self.ndim = ndim
 
     def __call__(self, c: Tensor) -> Tensor:
+        value = constant(self.value)
         if self.diagonal:
-            return self.value * c
-        return (self.value * c.unsqueeze(-2 - self.ndim)).sum(-1 - self.ndim)
+            return value * c
+        return (value * c.unsqueeze(-2 - self.ndim)).sum(-1 - self.ndim)
 
     def added(self, total: Tensor, c: Tensor, *, in_place: bool) -> Tensor:
         """``total + self(c)``; ``in_place`` only if ``total`` is a temporary."""
         if not self.diagonal:
             return total + self(c)
-        return total.addcmul_(self.value, c) if in_place else torch.addcmul(total, self.value, c)
+        value = constant(self.value)
+        return total.addcmul_(value, c) if in_place else torch.addcmul(total, value, c)
 
 
 def diagonal_of(matrix: Tensor, ndim: int) -> Tensor | None:

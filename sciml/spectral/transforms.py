@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
+from sciml.core.tangent import constant
 from sciml.core.symbol import Symbol, grid_symbol_engine
 
 _counters: list[list[int]] = []
@@ -110,7 +111,7 @@ class Transform:
             c = c[..., : self.stored]
         for axis in range(-2, -self.grid.ndim - 1, -1):
             c = torch.fft.fft(c, dim=axis, norm="forward")
-        return c * self.mask if masked and self.mask is not None else c
+        return c * constant(self.mask) if masked and self.mask is not None else c
 
     def inverse(self, c: Tensor) -> Tensor:
         """Values of coefficients ``c`` (``(..., *modes)`` -> ``(..., *space)``)."""

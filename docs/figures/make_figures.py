@@ -1,0 +1,49 @@
+"""Makes the pictures of the documentation again, by the commands that stand in ``COMMANDS``.
+
+    python docs/figures/make_figures.py
+
+Pictures are scaled to a width of 1200 pixels, so that the repository stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from sciml.cli.main import main
+
+HERE = Path(__file__).resolve().parent
+WIDTH = 1200
+
+# name in the documentation: (command, the picture that it writes)
+COMMANDS = {
+    "burgers_solution.png": ("compare burgers:raissi2019 --methods etdrk4,finite_volume --out two", "two/solution.png"),
+    "burgers_error.png": ("compare burgers:raissi2019 --out all", "all/error.png"),
+    "burgers_cost.png": ("compare burgers:raissi2019 --out all", "all/cost.png"),
+    "kuramoto_sivashinsky.png": ("solve kuramoto_sivashinsky:kassam2005 --times 300 --plot ks.png", "ks.png"),
+    "kolmogorov.png": ("solve navier_stokes:kolmogorov --end 30 --times 60 --plot kolmogorov.png", "kolmogorov.png"),
+    "pme.png": ("solve porous_medium:pme --times 100 --plot pme.png", "pme.png"),
+}
+
+
+def make() -> None:
+    """Run every command once and keep its pictures."""
+    done: set[str] = set()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for name, (command, picture) in COMMANDS.items():
+            if command not in done and main(command.split()) != 0:
+                sys.exit(f"the command failed: sciml {command}")
+            done.add(command)
+            with Image.open(picture) as image:
+                height = round(WIDTH * image.height / image.width)
+                image.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS).save(HERE / name, optimize=True)
+        os.chdir(HERE)
+
+
+if __name__ == "__main__":
+    make()

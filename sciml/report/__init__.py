@@ -1,0 +1,1 @@
+"""Figures of any result, and the comparison of methods as a report."""
