@@ -232,6 +232,16 @@ def test_exponent_per_sample() -> None:
         torch.testing.assert_close(together[i], alone, rtol=0, atol=1e-11)
 
 
+def test_wall_values_per_sample() -> None:
+    domain = Domain.box(0.0, 1.0, Dirichlet(lambda t: torch.tensor([0.5, 1.0], dtype=F64)), Neumann(0.0))
+    grid = domain.grid(20)
+    together = FiniteVolumeStepper(pm.PorousMedium(2.0), grid, 0.1, boundaries=domain.boundaries)(torch.zeros(2, 1, 20, dtype=F64))
+    for i, value in enumerate((0.5, 1.0)):
+        single = Domain.box(0.0, 1.0, Dirichlet(value), Neumann(0.0))
+        alone = FiniteVolumeStepper(pm.PorousMedium(2.0), grid, 0.1, boundaries=single.boundaries)(torch.zeros(1, 20, dtype=F64))
+        torch.testing.assert_close(together[i], alone, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("face_mean", ["integral", "arithmetic"])
 @pytest.mark.parametrize("wall", [Neumann(0.0), Neumann(0.3), Dirichlet(1.5), Periodic()])
 def test_gradients_through_the_implicit_solve(face_mean: str, wall: Boundary) -> None:
@@ -244,6 +254,10 @@ def test_gradients_through_the_implicit_solve(face_mean: str, wall: Boundary) ->
         return FiniteVolumeStepper(pm.PorousMedium(exponent), grid, 0.1, boundaries=domain.boundaries, face_mean=face_mean)(v)
 
     assert torch.autograd.gradcheck(advance, (u, m), atol=1e-6)
+    direction = torch.linspace(-1, 1, 5, dtype=F64).unsqueeze(0)
+    tangent = torch.func.jvp(lambda v: advance(v, m), (u,), (direction,))[1]
+    reverse = torch.autograd.functional.jvp(lambda v: advance(v, m), u, direction)[1]
+    torch.testing.assert_close(tangent, reverse, rtol=1e-6, atol=1e-8)
 
 
 # -- cases --------------------------------------------------------------------------------------------------------

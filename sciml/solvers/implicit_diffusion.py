@@ -102,9 +102,10 @@ class Diffusion:
         with torch.no_grad():
             extended = engine.with_walls(engine.field(u.detach()), axis)
             low, high = extended.amin(dim, keepdim=True), extended.amax(dim, keepdim=True)
-            stiffness = dt * engine.values(self.law.diffusivity(engine.field(high.expand_as(u)))).amax() / engine.grid.spacing[axis] ** 2
+            top = torch.maximum(high, u.detach())
+            stiffness = dt * engine.values(self.law.diffusivity(engine.field(top))).amax() / engine.grid.spacing[axis] ** 2
             tolerance = eps**0.75 + 4 * eps * float(stiffness)  # rounding of u + dt Phi_xx
-            for v, iterations in ((u.detach(), 15), (high.expand_as(u), ITERATIONS)):
+            for v, iterations in ((u.detach(), 15), (top, ITERATIONS)):
                 for _ in range(iterations):
                     last, v = v, self._newton_step(engine, u, v, dt, axis).clamp(low, high)
                     if _close(v, last, tolerance):

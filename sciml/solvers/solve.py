@@ -108,11 +108,12 @@ def solve(
         check_step(dt, who="solve")
 
     started = clock.perf_counter()
-    with tqdm(total=100, disable=not progress, desc=f"{problem.name} {chosen}", unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+    # None: no bar where standard error is not a terminal
+    hidden = None if progress else True
+    with tqdm(total=100, disable=hidden, desc=f"{problem.name} {chosen}", unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
 
         def report(reached: float) -> None:
-            bar.n = round(100 * reached / instants[-1])
-            bar.refresh()
+            bar.update(100 * reached / instants[-1] - bar.n)
 
         run = Run(problem, equation, grid, chosen, dt, report)
         with torch.no_grad(), np.errstate(all="ignore"):  # a blow-up is reported by check_finite
