@@ -54,8 +54,9 @@ def _bounds(engine: FiniteVolume, safe: Tensor, old: Tensor) -> tuple[Tensor, Te
 
 
 def _share(room: Tensor, wanted: Tensor) -> Tensor:
-    """The part of ``wanted`` for which there is room, at most 1; a few units of rounding are kept back, so that 0 stays a bound."""
-    room = room * (1 - 16 * torch.finfo(room.dtype).eps)
+    """The part of ``wanted`` for which there is room, at most 1; what rounding needs is kept back, so that 0 stays a bound."""
+    number = torch.finfo(room.dtype)
+    room = torch.where(room > number.tiny / number.eps, room * (1 - 16 * number.eps), torch.zeros_like(room))
     fits = wanted <= room
     return torch.where(fits, torch.ones_like(room), torch.relu(room) / torch.where(fits, torch.ones_like(wanted), wanted))
 
