@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sciml.core.conservation import ConservationLaw
-from sciml.core.domain import Dirichlet, Domain, Neumann
+from sciml.core.domain import Boundary, Dirichlet, Domain, Neumann
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 from sciml.core.rollout import rollout
@@ -110,7 +110,7 @@ def test_reconstruction_beside_walls() -> None:
                 row.append(max(float(((s[0].flip(0) if flip else s[0])[:6] - exact).abs().max()) for s in states))
         errors.append(row)
     for coarse, fine in zip(*errors, strict=True):
-        assert math.log2(coarse / fine) == pytest.approx(5, abs=0.4)
+        assert math.log2(coarse / fine) > 4.6
 
 
 # -- advection ----------------------------------------------------------------------------------------------------
@@ -275,8 +275,9 @@ def test_harmonic_mean_is_exact_for_layers() -> None:
 
 
 @pytest.mark.parametrize("implicit", [False, True])
-def test_linear_profiles_are_steady(implicit: bool) -> None:
-    domain = Domain.box((0.0, 0.0), (1.0, 1.0), Dirichlet(1.0), Neumann(2.0), Neumann(0.0), Neumann(0.0))
+@pytest.mark.parametrize("walls", [(Dirichlet(1.0), Neumann(2.0)), (Neumann(2.0), Dirichlet(3.0))], ids=str)
+def test_linear_profiles_are_steady(implicit: bool, walls: tuple[Boundary, Boundary]) -> None:
+    domain = Domain.box((0.0, 0.0), (1.0, 1.0), *walls, Neumann(0.0), Neumann(0.0))
     grid = domain.grid(8)
     u = (1 + 2 * grid.points()[0]).unsqueeze(0)
     step = FiniteVolumeStepper(Heat(0.7, 2), grid, 0.002 if not implicit else 10.0, boundaries=domain.boundaries, implicit=implicit)

@@ -15,6 +15,7 @@ from sciml.core.equation import Equation
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.recorded import record
 from sciml.problems import kuramoto_sivashinsky as ks
+from sciml.problems.allen_cahn import AllenCahn
 from sciml.problems.navier_stokes import Vorticity
 from sciml.solvers.schemes import SPECTRAL
 
@@ -289,7 +290,7 @@ def test_lyapunov_exponents_of_a_linear_equation_are_its_growth_rates() -> None:
 def test_tangent_linear_propagation_equals_finite_differences() -> None:
     grid, u = start()
     generator = torch.Generator().manual_seed(3)
-    for equation in (ks.KuramotoSivashinsky(), Burgers(0.05)):
+    for equation in (ks.KuramotoSivashinsky(), Burgers(0.05), AllenCahn(diffusivity=0.1, reaction=1.0)):
         for scheme in (sciml.ETDRK4, sciml.CNAB2, sciml.ARK3, sciml.RK4):
             step = scheme(equation, grid, 0.02)
             direction = torch.randn((2, *u.shape), generator=generator, dtype=torch.float64)

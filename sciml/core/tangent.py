@@ -32,5 +32,5 @@ def tangent_linear(function: Callable[[Tensor], Tensor], u: Tensor, direction: T
 
 
 def constant(value: Tensor) -> Tensor:
-    """``value``, with a zero tangent inside :func:`tangent_linear`."""
-    return forward_ad.make_dual(value, torch.zeros_like(value)) if _active.get() else value
+    """``value``, with a zero tangent inside :func:`tangent_linear`; numbers are left alone."""
+    return forward_ad.make_dual(value, torch.zeros_like(value)) if _active.get() and isinstance(value, Tensor) else value

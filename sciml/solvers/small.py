@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sciml.derivatives.recorded import Program, Values
+from sciml.derivatives.recorded import Program
+from sciml.derivatives.recording import Values
 from sciml.spectral.pocket import SmallTransforms, small_transforms
 
 LARGEST = 2600

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
-from sciml.core.tangent import constant
 from sciml.core.symbol import Symbol, grid_symbol_engine
+from sciml.core.tangent import constant
 
 _counters: list[list[int]] = []
 
