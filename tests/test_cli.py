@@ -62,6 +62,8 @@ def test_list_shows_everything(capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 def test_equations_as_plain_text() -> None:
     assert plain_equation(r"u_t = - \frac{\left(u^{2}\right)_x}{2} + \nu u_{xx}") == "u_t = - (u²)_x/2 + ν u_xx"
+    step = r"k = \begin{cases} 1 & \text{for}\: a \leq u \\0 & \text{otherwise} \end{cases}"
+    assert plain_equation(step) == "k = 1 if a ≤ u else 0"
     assert plain_equation(r"a_t = \frac{b + c}{\mathrm{radius}^{2} d} \\ b_t = 0") == "a_t = (b + c)/(radius² d); b_t = 0"
 
 

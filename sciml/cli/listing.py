@@ -11,6 +11,7 @@ from sciml.methods.registry import methods
 _LETTERS = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "κ": "kappa", "λ": "lambda", "μ": "mu", "ν": "nu", "π": "pi", "ρ": "rho"}
 _LETTERS |= {"σ": "sigma", "φ": "phi", "ψ": "psi", "ω": "omega", "Δ": "Delta"}
 _GREEK = {name: letter for letter, name in _LETTERS.items()}
+_CASES = re.compile(r"\\begin\{cases\}(.*?)&\s*\\text\{for\}\\:(.*?)\\\\(.*?)&\s*\\text\{otherwise\}\s*\\end\{cases\}")
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -31,7 +32,9 @@ def print_listing() -> None:
 
 def plain_equation(latex: str) -> str:
     """A typeset equation as one readable line of text."""
-    text = latex.replace(r"\left", "").replace(r"\right", "").replace(r" \\ ", "; ")
+    text = _CASES.sub(r"\1 if \2 else \3", latex)
+    for written, plain in ((r"\leq", "≤"), (r"\geq", "≥"), (r"\left", ""), (r"\right", ""), (r" \\ ", "; ")):
+        text = text.replace(written, plain)
     text = re.sub(r"\\mathrm\{([^{}]*)\}", r"\1", text)
     text = re.sub(r"\^\{(-?\d+)\}", lambda power: power[1].translate(_RAISED), text)
     text = re.sub(r"_\{([^{}]*)\}", r"_\1", text)

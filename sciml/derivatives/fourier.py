@@ -46,7 +46,10 @@ class FourierField(Field):
         """The field's Fourier coefficients, ``(*batch, channel, *modes)``."""
         engine: Any = self.engine
         if self.value_part is not None:
-            c = engine.transform.forward(engine.on_grid(self.value_part))
+            value = engine.on_grid(self.value_part)
+            c = engine.transform.forward(value)
+            if self.coefficient_part is None and engine.transform.mask is None:
+                self._values = value  # nothing was removed, so a later product need not transform back
             self.coefficient_part = c if self.coefficient_part is None else self.coefficient_part + c
             self.value_part = None
         assert self.coefficient_part is not None
@@ -112,7 +115,8 @@ class Fourier(Derivatives):
         if isinstance(u, Field):
             return u
         check_state(u, self.grid, u.shape[-self.trailing] if u.ndim >= self.trailing else 1, who="Fourier.field")
-        return FourierField(self, None, u)
+        # With a band limit the field is the projection of u, in every product as in every derivative.
+        return FourierField(self, None, u) if self.transform.mask is None else FourierField(self, self.transform.forward(u))
 
     def from_coefficients(self, c: Tensor) -> FourierField:
         """A field from its coefficients in the layout of ``self.transform``."""

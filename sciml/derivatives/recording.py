@@ -175,7 +175,7 @@ class RecordingTransform:
     """Stands in for the engine's transform while recording."""
 
     def __init__(self, recording: Recording, transform: Transform) -> None:
-        self.recording, self.transform = recording, transform
+        self.recording, self.transform, self.mask = recording, transform, transform.mask
 
     def inverse(self, c: Any) -> Any:
         if isinstance(c, Tensor):
