@@ -9,6 +9,7 @@ does something a recording cannot hold (a branch on values, say) is evaluated fi
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from sciml.core.field import map_fields
 from sciml.core.tangent import constant
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.recording import STATE, Base, Coefficients, Node, Recording, RecordingTransform, Unrecordable, Values
+
+_IN_PLACE: dict[Any, str] = {torch.add: "add_", torch.sub: "sub_", torch.mul: "mul_", torch.addcmul: "addcmul_"}
 
 
 class Program:
@@ -31,84 +34,130 @@ class Program:
     def __init__(self, recording: Recording, result: Coefficients) -> None:
         self.transform = recording.engine.transform
         self.ndim = recording.engine.ndim
+        self.axis = -1 - self.ndim
+        self.unknowns = result.channels
         self.nodes = _fused(recording.nodes, result)
-        self.first = [i for i, node in enumerate(self.nodes) if node[0] == "inverse" and _from_state(node[1][0])]
+        self._uses = _uses(self.nodes, result)
         self.rows = result.rows
         self.outputs = sorted({base[0] for row in result.rows for base in row if base[0] != STATE})
-        self._stack()
+        self.first = [i for i, node in enumerate(self.nodes) if node[0] == "inverse" and _from_state(node[1][0])]
+        self.sizes = [len(self.nodes[i][1][0]) for i in self.first]
+        self.select: Tensor | None = None
+        self.stacked: Tensor | None = None
+        if not self._stack():
+            self.first = []
+        self.identity = bool(self.first) and self.stacked is None and self.select is None
         single = len(result.rows) == 1 and len(result.rows[0]) == 1 and self.outputs == [base[0] for base in result.rows[0]]
         self.fold: Any = next(iter(result.rows[0].values())) if single else None
+        self._differentiable = self._compiled(in_place=False)
+        self._in_place = self._compiled(in_place=True)
 
-    def _stack(self) -> None:
-        """Stack the multipliers of all inverse transforms that depend on the state alone."""
+    def _stack(self) -> bool:
+        """Stack the multipliers of all inverse transforms of the state, to be done as one; False if that is not possible."""
         rows = [row for i in self.first for row in self.nodes[i][1][0]]
-        self.sizes = [len(self.nodes[i][1][0]) for i in self.first]
-        self.channels = [next(iter(row))[1] for row in rows]
-        plain = all(len(row) == 1 for row in rows)
+        if any(len(row) != 1 for row in rows):
+            return False
+        channels = [next(iter(row))[1] for row in rows]
+        if channels != list(range(self.unknowns)) and self.unknowns > 1:
+            self.select = torch.tensor(channels, device=self.transform.grid.device)
         multipliers = [next(iter(row.values())) for row in rows]
-        self.stacked: Tensor | None = None
-        self.identity = plain and all(isinstance(m, float) and m == 1.0 for m in multipliers)
-        if not plain:
-            self.first = []
-        elif not self.identity:
-            template = next(m for m in multipliers if isinstance(m, Tensor))
-            full = torch.broadcast_shapes(*(m.shape for m in multipliers if isinstance(m, Tensor)))
-            if len(full) > self.ndim:  # per-sample coefficients: evaluated one by one
-                self.first = []
-                return
-            rows_of = [torch.as_tensor(m, dtype=template.dtype, device=template.device).expand(full) for m in multipliers]
-            self.stacked = self.transform.arranged(torch.stack(rows_of))
+        tensors = [m for m in multipliers if isinstance(m, Tensor)]
+        if not tensors:
+            return all(m == 1.0 for m in multipliers) and (len(rows) == 1 or self.unknowns > 1)
+        full = torch.broadcast_shapes(*(m.shape for m in tensors))
+        if len(full) > self.ndim:
+            return False  # per-sample coefficients
+        whole = [torch.as_tensor(m, dtype=tensors[0].dtype, device=tensors[0].device).expand(full) for m in multipliers]
+        self.stacked = self.transform.arranged(torch.stack(whole))
+        return True
+
+    def _values(self, c: Tensor) -> tuple[Tensor, ...]:
+        return self._differentiable(c) if torch.is_grad_enabled() else self._in_place(c)
+
+    def _compiled(self, in_place: bool) -> Callable[[Tensor], tuple[Tensor, ...]]:
+        """The values behind the outputs as one generated function of the state: no interpretation at run time.
+
+        ``in_place`` lets an operation overwrite its first operand where nothing else reads it, which autograd forbids.
+        """
+        names: dict[str, Any] = {"inverse": self.transform.inverse, "constant": constant, "split": torch.split_with_sizes, "nested": self._nested}
+        lines: list[str] = []
+
+        def held(item: Any) -> str:
+            name = f"k{len(names)}"
+            names[name] = item
+            return name
+
+        def written(item: Any) -> str:
+            if isinstance(item, Values):
+                return f"v{item.index}"
+            if isinstance(item, list | tuple):
+                return f"[{', '.join(map(written, item))}]"
+            return held(item)
+
+        if self.first:
+            state = "c" if self.select is None else f"c.index_select({self.axis}, {written(self.select)})"
+            state = state if self.stacked is None else f"{state} * constant({written(self.stacked)})"
+            targets = ", ".join(f"v{i}" for i in self.first)
+            lines.append(f"{targets} = " + (f"inverse({state})" if len(self.first) == 1 else f"split(inverse({state}), {self.sizes}, {self.axis})"))
+        for index, (function, args, kwargs) in enumerate(self.nodes):
+            if index in self.first or function is None:
+                continue
+            if function == "inverse":
+                needed = sorted({base[0] for row in args[0] for base in row} - {STATE})
+                lines.append(f"v{index} = nested({held(args[0])}, c, {{{', '.join(f'{n}: v{n}' for n in needed)}}})")
+            else:
+                options = "".join(f", {key}={written(value)}" for key, value in kwargs.items())
+                if in_place and self._overwrites(function, args, kwargs):
+                    lines.append(f"v{index} = {written(args[0])}.{_IN_PLACE[function]}({', '.join(map(written, args[1:]))})")
+                else:
+                    lines.append(f"v{index} = {written(function)}({', '.join(map(written, args))}{options})")
+        lines.append(f"return ({''.join(f'v{n}, ' for n in self.outputs)})")
+        exec("def values(c):\n    " + "\n    ".join(lines), names)
+        values: Callable[[Tensor], tuple[Tensor, ...]] = names["values"]
+        return values
+
+    def _overwrites(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether an operation may overwrite its first operand: a temporary of full size that is read here only."""
+        if function not in _IN_PLACE or kwargs or not all(isinstance(a, Values) for a in args):
+            return False
+        producer = self.nodes[args[0].index][0]
+        temporary = args[0].index in self.first or producer in _IN_PLACE
+        alone = self._uses[args[0].index] == 1 and all(a.index != args[0].index for a in args[1:])
+        return temporary and alone and all(a.channels == args[0].channels for a in args)
+
+    def _nested(self, rows: list[dict[Base, Any]], c: Tensor, values: dict[int, Tensor]) -> Tensor:
+        """The inverse transform of a combination that itself holds transforms of products."""
+        transforms = {n: self._forward(v) for n, v in values.items()}
+        combined = [self._combine(row, c, transforms) for row in rows]
+        return self.transform.inverse(combined[0] if len(combined) == 1 else torch.cat(combined, dim=self.axis))
 
     def product(self, c: Tensor) -> Tensor:
         """The transform of the single product node."""
-        return self._forward(self._values(c)[self.outputs[0]])
+        return self._forward(self._values(c)[0])
 
     def __call__(self, c: Tensor) -> Tensor:
         if self.fold is not None:
             return self.product(c) * constant(self.fold)
-        values = self._values(c)
-        axis = -1 - self.ndim
         transforms: dict[int, Tensor] = {}
         if self.outputs:
-            parts = [values[n] for n in self.outputs]
-            joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=axis)
-            pieces = torch.split(self._forward(joined), [p.shape[axis] for p in parts], dim=axis)
+            parts = self._values(c)
+            joined = parts[0] if len(parts) == 1 else torch.cat(parts, dim=self.axis)
+            pieces = torch.split(self._forward(joined), [p.shape[self.axis] for p in parts], dim=self.axis)
             transforms = dict(zip(self.outputs, pieces, strict=True))
         rows = [self._combine(row, c, transforms) for row in self.rows]
-        return rows[0] if len(rows) == 1 else torch.cat(rows, dim=axis)
+        return rows[0] if len(rows) == 1 else torch.cat(rows, dim=self.axis)
 
     def _forward(self, v: Tensor) -> Tensor:
         return self.transform.forward(v, masked=False)
-
-    def _values(self, c: Tensor) -> dict[int, Tensor]:
-        axis = -1 - self.ndim
-        values: dict[int, Tensor] = {}
-        if self.first:
-            state = c if len(self.channels) == 1 or c.shape[axis] == 1 else c.index_select(axis, torch.tensor(self.channels, device=c.device))
-            if self.identity and state.shape[axis] != len(self.channels):
-                state = state.expand(*state.shape[:axis], len(self.channels), *state.shape[axis + 1 :])
-            v = self.transform.inverse(state if self.stacked is None else state * constant(self.stacked))
-            values = dict(zip(self.first, (v,) if len(self.first) == 1 else torch.split(v, self.sizes, dim=axis), strict=True))
-        for index, (function, args, kwargs) in enumerate(self.nodes):
-            if index in values or function is None:
-                continue
-            if function == "inverse":
-                transforms = {n: self._forward(values[n]) for n in {b[0] for row in args[0] for b in row} - {STATE}}
-                rows = [self._combine(row, c, transforms) for row in args[0]]
-                values[index] = self.transform.inverse(rows[0] if len(rows) == 1 else torch.cat(rows, dim=axis))
-            else:
-                plain = map_fields(args, lambda a: values[a.index] if isinstance(a, Values) else a)
-                values[index] = function(*plain, **kwargs)
-        return values
 
     def _combine(self, row: dict[Base, Any], c: Tensor, transforms: dict[int, Tensor]) -> Tensor:
         total: Any = None
         for (node, channel), multiplier in row.items():
             source = c if node == STATE else transforms[node]
-            part = source if source.shape[-1 - self.ndim] == 1 else source.narrow(-1 - self.ndim, channel, 1)
+            part = source if source.shape[self.axis] == 1 else source.narrow(self.axis, channel, 1)
             part = part * constant(multiplier)
             total = part if total is None else total + part
-        return torch.zeros_like(c.narrow(-1 - self.ndim, 0, 1)) if total is None else total
+        return torch.zeros_like(c.narrow(self.axis, 0, 1)) if total is None else total
 
 
 def record(equation: Equation, engine: Fourier) -> Program | None:
@@ -140,8 +189,8 @@ def record(equation: Equation, engine: Fourier) -> Program | None:
     return program if same else None
 
 
-def _fused(nodes: list[Node], result: Coefficients) -> list[Node]:
-    """``a + b * c`` as one operation where the product is used nowhere else."""
+def _uses(nodes: list[Node], result: Coefficients) -> dict[int, int]:
+    """How often each node is read."""
     uses: dict[int, int] = {}
 
     def count(item: Any) -> None:
@@ -155,6 +204,12 @@ def _fused(nodes: list[Node], result: Coefficients) -> list[Node]:
         map_fields(args, count)
         map_fields(list(kwargs.values()), count)
     map_fields(result.rows, count)
+    return uses
+
+
+def _fused(nodes: list[Node], result: Coefficients) -> list[Node]:
+    """``a + b * c`` as one operation where the product is used nowhere else."""
+    uses = _uses(nodes, result)
     fused = list(nodes)
     for index, (function, args, kwargs) in enumerate(nodes):
         if function is not torch.add or kwargs or not all(isinstance(a, Values) for a in args):

@@ -70,13 +70,14 @@ class ExponentialRungeKutta(SpectralStepper):
         slope = self.system.slope
         linear = {c: e(state) for c, e in exponentials.items()}
         slopes = [slope(state, time)]
-        for c, row in zip(self.nodes, rows, strict=True):
-            slopes.append(slope(_accumulate(linear[c], row, slopes), time + c * self.dt))
-        return _accumulate(linear[1.0], weights, slopes)
+        for i, (c, row) in enumerate(zip(self.nodes, rows, strict=True)):
+            last = c != 1.0 and c not in self.nodes[i + 1 :]
+            slopes.append(slope(_accumulate(linear[c], row, slopes, temporary=last), time + c * self.dt))
+        return _accumulate(linear[1.0], weights, slopes, temporary=True)
 
 
-def _accumulate(total: Tensor, multipliers: Sequence[Multiplier | None], slopes: Sequence[Tensor]) -> Tensor:
-    temporary = False
+def _accumulate(total: Tensor, multipliers: Sequence[Multiplier | None], slopes: Sequence[Tensor], *, temporary: bool) -> Tensor:
+    """``total`` plus the multiplied slopes; overwrites ``total`` if it is a temporary."""
     for multiplier, slope in zip(multipliers, slopes, strict=True):
         if multiplier is not None:
             total = multiplier.added(total, slope, in_place=temporary)

@@ -108,9 +108,8 @@ def solve(
         check_step(dt, who="solve")
 
     started = clock.perf_counter()
-    # None: no bar where standard error is not a terminal
-    hidden = None if progress else True
-    with tqdm(total=100, disable=hidden, desc=f"{problem.name} {chosen}", unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}") as bar:
+    layout = "{l_bar}{bar}| {elapsed}<{remaining}"
+    with tqdm(total=100, disable=not progress, desc=f"{problem.name} {chosen}", unit="%", bar_format=layout, mininterval=0.5) as bar:
 
         def report(reached: float) -> None:
             bar.update(100 * reached / instants[-1] - bar.n)
