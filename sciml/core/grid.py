@@ -99,13 +99,13 @@ class Grid:
         result = []
         for axis, (n, length) in enumerate(zip(self.shape, self.lengths, strict=True)):
             if axis == self.ndim - 1:
-                modes = torch.arange(n // 2 + 1, dtype=torch.float64, device=self.device)
+                modes = torch.arange(n // 2 + 1, dtype=torch.float64)
             else:
-                modes = (torch.arange(n, dtype=torch.float64, device=self.device) + n // 2) % n - n // 2
+                modes = (torch.arange(n, dtype=torch.float64) + n // 2) % n - n // 2
             k = (2 * math.pi / length) * modes
             view = [1] * self.ndim
             view[axis] = -1
-            result.append(k.to(self.dtype).view(view))
+            result.append(k.to(self.device, self.dtype).view(view))
         return tuple(result)
 
     def require_periodic(self, who: str) -> None:

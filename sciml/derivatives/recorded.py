@@ -36,39 +36,41 @@ class Program:
         self.ndim = recording.engine.ndim
         self.axis = -1 - self.ndim
         self.unknowns = result.channels
-        self.nodes = _fused(recording.nodes, result)
+        self.nodes = _fused(_live(recording.nodes, result), result)
         self._uses = _uses(self.nodes, result)
         self.rows = result.rows
         self.outputs = sorted({base[0] for row in result.rows for base in row if base[0] != STATE})
         self.first = [i for i, node in enumerate(self.nodes) if node[0] == "inverse" and _from_state(node[1][0])]
         self.sizes = [len(self.nodes[i][1][0]) for i in self.first]
-        self.select: Tensor | None = None
         self.stacked: Tensor | None = None
         if not self._stack():
             self.first = []
-        self.identity = bool(self.first) and self.stacked is None and self.select is None
+        self.identity = bool(self.first) and self.stacked is None
         single = len(result.rows) == 1 and len(result.rows[0]) == 1 and self.outputs == [base[0] for base in result.rows[0]]
         self.fold: Any = next(iter(result.rows[0].values())) if single else None
         self._differentiable = self._compiled(in_place=False)
         self._in_place = self._compiled(in_place=True)
 
     def _stack(self) -> bool:
-        """Stack the multipliers of all inverse transforms of the state, to be done as one; False if that is not possible."""
+        """Stack the multipliers of all inverse transforms of the state, to be done as one; False if that is not possible.
+
+        With one unknown the stack has shape ``(rows, *modes)``; with several, ``(rows, unknowns, *modes)``.
+        """
         rows = [row for i in self.first for row in self.nodes[i][1][0]]
-        if any(len(row) != 1 for row in rows):
-            return False
-        channels = [next(iter(row))[1] for row in rows]
-        if channels != list(range(self.unknowns)) and self.unknowns > 1:
-            self.select = torch.tensor(channels, device=self.transform.grid.device)
-        multipliers = [next(iter(row.values())) for row in rows]
-        tensors = [m for m in multipliers if isinstance(m, Tensor)]
+        multipliers = [[row.get((STATE, channel), 0.0) for channel in range(self.unknowns)] for row in rows]
+        tensors = [m for row in multipliers for m in row if isinstance(m, Tensor)]
         if not tensors:
-            return all(m == 1.0 for m in multipliers) and (len(rows) == 1 or self.unknowns > 1)
+            return multipliers == torch.eye(self.unknowns).tolist()  # the state itself
         full = torch.broadcast_shapes(*(m.shape for m in tensors))
         if len(full) > self.ndim:
             return False  # per-sample coefficients
-        whole = [torch.as_tensor(m, dtype=tensors[0].dtype, device=tensors[0].device).expand(full) for m in multipliers]
-        self.stacked = self.transform.arranged(torch.stack(whole))
+        like = tensors[0]
+
+        def expanded(m: Any) -> Tensor:
+            return torch.as_tensor(m, dtype=like.dtype, device=like.device).expand(full)
+
+        whole = torch.stack([torch.stack([expanded(m) for m in row]) for row in multipliers])
+        self.stacked = self.transform.arranged(whole if self.unknowns > 1 else whole.squeeze(1))
         return True
 
     def _values(self, c: Tensor) -> tuple[Tensor, ...]:
@@ -95,8 +97,11 @@ class Program:
             return held(item)
 
         if self.first:
-            state = "c" if self.select is None else f"c.index_select({self.axis}, {written(self.select)})"
-            state = state if self.stacked is None else f"{state} * constant({written(self.stacked)})"
+            state = "c"
+            if self.stacked is not None and self.unknowns == 1:
+                state = f"c * constant({held(self.stacked)})"
+            elif self.stacked is not None:
+                state = f"(c.unsqueeze({self.axis - 1}) * constant({held(self.stacked)})).sum({self.axis})"
             targets = ", ".join(f"v{i}" for i in self.first)
             lines.append(f"{targets} = " + (f"inverse({state})" if len(self.first) == 1 else f"split(inverse({state}), {self.sizes}, {self.axis})"))
         for index, (function, args, kwargs) in enumerate(self.nodes):
@@ -187,6 +192,15 @@ def record(equation: Equation, engine: Fourier) -> Program | None:
         except (Unrecordable, TypeError, AttributeError, RuntimeError, IndexError):
             return None
     return program if same else None
+
+
+def _live(nodes: list[Node], result: Coefficients) -> list[Node]:
+    """The nodes with those that nothing reads blanked out."""
+    kept = list(nodes)
+    for index in range(len(kept) - 1, -1, -1):
+        if index not in _uses(kept, result):
+            kept[index] = (None, (), {})
+    return kept
 
 
 def _uses(nodes: list[Node], result: Coefficients) -> dict[int, int]:

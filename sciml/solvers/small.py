@@ -60,6 +60,8 @@ class SmallSteps:
         def slope(index: int, state: str) -> None:
             lines.append(f"v0 = {small.inverse.format(state)}")
             for n, (function, args, _) in enumerate(program.nodes[1:], start=1):
+                if function is None:
+                    continue
                 written = [f"v{a.index}" if isinstance(a, Values) else repr(a) for a in args]
                 squared = function is torch.pow and args[1] == 2  # a product is cheaper to call than a power
                 lines.append(f"v{n} = {_WRITTEN[torch.square if squared else function].format(*written)}")
@@ -81,7 +83,7 @@ class SmallSteps:
             return None
         small = small_transforms(points)
         simple = all(
-            function in _WRITTEN and not kwargs and all(isinstance(a, Values | int | float) for a in args)
+            function is None or (function in _WRITTEN and not kwargs and all(isinstance(a, Values | int | float) for a in args))
             for function, args, kwargs in program.nodes[1:]
         )
         return cls(program, small, scheme, nodes) if small is not None and simple else None

@@ -45,7 +45,7 @@ class SemiLinear:
 
     def symbol(self) -> Tensor:
         """The symbol matrix ``(*batch, C, C, *modes)`` in double precision."""
-        return linear_symbol(self.equation, self.transform.symbols(self.channels, dtype=torch.float64))
+        return linear_symbol(self.equation, self.transform.double_symbols(self.channels))
 
     def nonlinear(self, c: Tensor, time: float) -> Tensor:
         """Coefficients of ``equation.nonlinear`` at the state with coefficients ``c``; never aliases ``c``."""
@@ -70,7 +70,7 @@ class SemiLinear:
     def multiplier(self, value: Tensor, *, diagonal: bool) -> Multiplier:
         """A function of the symbol, ``(*batch, C, *modes)`` or ``(*batch, C, C, *modes)``, in the grid's precision."""
         dtype = torch.complex128 if self.grid.dtype == torch.float64 else torch.complex64
-        return Multiplier(self.transform.arranged(value.to(dtype)), diagonal, self.grid.ndim)
+        return Multiplier(self.transform.arranged(value.to(self.grid.device, dtype)), diagonal, self.grid.ndim)
 
     def functions(self, symbol: Tensor) -> tuple[Tensor, bool]:
         """What functions of the symbol are taken of: its diagonal, or matrices with their axes last; and which."""

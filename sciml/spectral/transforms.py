@@ -80,9 +80,14 @@ class Transform:
                 inside = inside & (k.abs() < 2 * math.pi / length * (n + 0.5))
             self.mask = inside.to(grid.dtype)
 
-    def symbols(self, channels: int = 1, dtype: torch.dtype | None = None) -> Symbol:
-        """The symbol engine on this transform's modes."""
-        return grid_symbol_engine(self.grid.to(dtype=dtype or self.grid.dtype), channels, last=self.stored)
+    def symbols(self, channels: int = 1) -> Symbol:
+        """The symbol engine on this transform's modes, in the grid's precision."""
+        return grid_symbol_engine(self.grid, channels, last=self.stored)
+
+    def double_symbols(self, channels: int = 1) -> Symbol:
+        """The same in double precision: on the grid's device, or on the CPU where that device has none (Apple's)."""
+        device = "cpu" if self.grid.device.type == "mps" else self.grid.device
+        return grid_symbol_engine(self.grid.to(device, torch.float64), channels, last=self.stored)
 
     def arranged(self, t: Tensor) -> Tensor:
         """``t`` (``(..., *modes)``) in the memory order in which transforms leave coefficients.
