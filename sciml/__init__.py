@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sciml import testing as testing
     from sciml.core.conservation import ConservationLaw as ConservationLaw
     from sciml.core.derivatives import Derivatives as Derivatives
     from sciml.core.domain import Dirichlet as Dirichlet
@@ -108,6 +109,8 @@ __all__ = sorted(_MODULE)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "testing":
+        return importlib.import_module("sciml.testing")
     if name not in _MODULE:
         raise AttributeError(f"module 'sciml' has no attribute {name!r}")
     value = getattr(importlib.import_module(_MODULE[name]), name)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from sciml.core.checks import check_state, check_step
+from sciml.core.checks import check_state
 from sciml.core.derivatives import Derivatives
 from sciml.core.equation import Equation
 from sciml.core.errors import BlowUpError, InputError
 from sciml.core.grid import Grid
-from sciml.core.propagator import Stepper
-from sciml.solvers.lines import Lines, semi_discrete
+from sciml.solvers.lines import ExplicitStepper
 
 NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 STAGES = (
@@ -51,7 +49,7 @@ class Pair(NamedTuple):
     stages: list[Tensor]
 
 
-class DormandPrince(Stepper):
+class DormandPrince(ExplicitStepper):
     r"""The explicit 5(4) pair of Dormand & Prince [J. Comput. Appl. Math. 6 (1980) 19, table 2].
 
     As a propagator it takes fixed steps of ``dt`` at order 5. :meth:`integrate` controls the error: a step is
@@ -60,7 +58,7 @@ class DormandPrince(Stepper):
 
     Parameters
     ----------
-    equation, grid, engine, dealias : as for :class:`sciml.RK4`.
+    equation, grid, engine, dealias : see :class:`ExplicitStepper`.
     dt : fixed step as a propagator, first trial step of :meth:`integrate`.
     rtol, atol : relative and absolute tolerance per value.
     """
@@ -78,26 +76,10 @@ class DormandPrince(Stepper):
         engine: Derivatives | None = None,
         dealias: bool = True,
     ) -> None:
-        who = type(self).__name__
         if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
-            raise InputError(f"{who}: rtol={rtol}, atol={atol} given; both must be non-negative and one positive.")
-        self.equation = equation
-        self.grid = grid
-        self.dt = check_step(dt, who=who)
-        self.channels = len(equation.fields)
+            raise InputError(f"{type(self).__name__}: rtol={rtol}, atol={atol} given; both must be non-negative and one positive.")
+        super().__init__(equation, grid, dt, engine=engine, dealias=dealias)
         self.rtol, self.atol = rtol, atol
-        self.lines: Lines = semi_discrete(equation, grid, engine, dealias=dealias, who=who)
-
-    def bind(self) -> Self:
-        bound = copy.copy(self)
-        bound.lines = self.lines.bind()
-        return bound
-
-    def encode(self, u: Tensor, time: float = 0.0) -> Tensor:
-        return self.lines.encode(u)
-
-    def decode(self, state: Tensor) -> Tensor:
-        return self.lines.decode(state)
 
     def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
         return self._pair(state, self.lines.slope(state, time), time, self.dt).new

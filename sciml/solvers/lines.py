@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from typing import Any, Self
 
 from torch import Tensor
 
+from sciml.core.checks import check_step
 from sciml.core.derivatives import Derivatives
 from sciml.core.equation import Equation
 from sciml.core.grid import Grid
+from sciml.core.propagator import Stepper
 from sciml.derivatives.stencil import Stencil
 from sciml.solvers.spectral import SemiLinear
 
@@ -73,6 +76,40 @@ class GridLines(Lines):
     def slope(self, state: Tensor, time: float) -> Tensor:
         result: Tensor = self.equation.rhs(state, self.engine.at(time))
         return result
+
+
+class ExplicitStepper(Stepper):
+    """Base of the explicit schemes: they differ in :meth:`advance` only.
+
+    Parameters
+    ----------
+    equation : any :class:`sciml.Equation`, an ordinary system included.
+    grid : periodic (Fourier engine) or bounded (stencil engine), unless ``engine`` is given.
+    dt : time step.
+    engine : derivative engine on ``grid``.
+    dealias : as for :class:`sciml.ETDRK4`; used with the Fourier engine only.
+    """
+
+    order: int
+
+    def __init__(self, equation: Equation, grid: Grid, dt: float, *, engine: Derivatives | None = None, dealias: bool = True) -> None:
+        who = type(self).__name__
+        self.equation = equation
+        self.grid = grid
+        self.dt = check_step(dt, who=who)
+        self.channels = len(equation.fields)
+        self.lines = semi_discrete(equation, grid, engine, dealias=dealias, who=who)
+
+    def bind(self) -> Self:
+        bound = copy.copy(self)
+        bound.lines = self.lines.bind()
+        return bound
+
+    def encode(self, u: Tensor, time: float = 0.0) -> Any:
+        return self.lines.encode(u)
+
+    def decode(self, state: Any) -> Tensor:
+        return self.lines.decode(state)
 
 
 def semi_discrete(equation: Equation, grid: Grid, engine: Derivatives | None, *, dealias: bool, who: str) -> Lines:
