@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from sciml.derivatives.recorded import record
 from sciml.problems import kuramoto_sivashinsky as ks
 from sciml.problems.allen_cahn import AllenCahn
 from sciml.problems.navier_stokes import Vorticity
-from sciml.solvers.schemes import SPECTRAL
+from sciml.solvers.schemes import SCHEMES, SPECTRAL
 
 
 class Burgers(Equation):
@@ -30,6 +33,18 @@ class Burgers(Equation):
 
     def nonlinear(self, u: Any, d: Any) -> Any:
         return -d.x(u**2) / 2
+
+
+class ConservativeBurgers(sciml.ConservationLaw):
+    def __init__(self, viscosity: float) -> None:
+        super().__init__()
+        self.viscosity = viscosity
+
+    def flux(self, u: Any) -> Any:
+        return u**2 / 2
+
+    def diffusivity(self, u: Any) -> Any:
+        return self.viscosity
 
 
 class Waves(Equation):
@@ -217,6 +232,39 @@ def test_ks_agrees_with_an_independent_integrator() -> None:
     reference = sciml.scipy_solve(ks.KuramotoSivashinsky(), grid, u, [0.0, 5.0], method="LSODA", rtol=1e-11, atol=1e-12)[-1]
     ours = sciml.rollout(sciml.ETDRK4(ks.KuramotoSivashinsky(), grid, 0.01, dealias=False), u, 500, every=500)[-1]
     assert float((ours - reference).abs().max()) < 1e-8
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_steppers_can_be_copied_and_stored(name: str) -> None:
+    grid, u = start()
+    if name == "finite_volume":
+        step: Any = sciml.FiniteVolumeStepper(ConservativeBurgers(0.1), grid, 0.01)
+    else:
+        step = SCHEMES[name](Burgers(0.1), grid, 0.01)
+    expected = sciml.rollout(step, u, 3)
+    for twin in (copy.copy(step), copy.deepcopy(step), pickle.loads(pickle.dumps(step))):
+        assert torch.equal(sciml.rollout(twin, u, 3), expected)
+
+
+def test_padding_scratch_is_invisible() -> None:
+    """Same values with and without scratch memory, no leak between shapes, threads or differentiation modes."""
+    grid = sciml.Grid((16, 12), (1.0, 2.0))
+    transform = Fourier(grid, degree=2).transform
+    generator = torch.Generator().manual_seed(0)
+    c = [transform.forward(torch.randn((b, 1, 16, 12), generator=generator, dtype=torch.float64)) for b in (1, 3, 1)]
+    plain = [torch.fft.irfft(torch.fft.ifft(v, dim=-2, norm="forward"), 12, norm="forward") for v in c]
+    first = transform.inverse(c[0])
+    kept = first.clone()
+    for v, expected in zip(c, plain, strict=True):
+        assert torch.equal(transform.inverse(v), expected)
+    assert torch.equal(first, kept)
+    value, tangent = sciml.tangent_linear(transform.inverse, c[0], c[2])
+    assert torch.allclose(value, plain[0]) and torch.allclose(tangent, plain[2])
+    assert torch.allclose(torch.func.vmap(transform.inverse)(c[1]), plain[1])
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            results = list(pool.map(transform.inverse, c))
+            assert all(torch.equal(a, b) for a, b in zip(results, plain, strict=True))
 
 
 def test_a_filter_acts_after_every_step() -> None:

@@ -31,6 +31,12 @@ def tangent_linear(function: Callable[[Tensor], Tensor], u: Tensor, direction: T
     return value, torch.zeros_like(value) if tangent is None else tangent
 
 
+def undifferentiated(value: Tensor) -> bool:
+    """Whether nothing records operations on ``value``, neither backward nor forward mode."""
+    recorded = value.requires_grad and torch.is_grad_enabled()
+    return not recorded and getattr(forward_ad, "_current_level", 0) < 0
+
+
 def constant(value: Tensor) -> Tensor:
     """``value``, with a zero tangent inside :func:`tangent_linear`; numbers are left alone."""
     return forward_ad.make_dual(value, torch.zeros_like(value)) if _active.get() and isinstance(value, Tensor) else value

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from sciml.core.tangent import undifferentiated
 from sciml.derivatives.recorded import Program
 from sciml.derivatives.recording import Values
 from sciml.spectral.pocket import SmallTransforms, small_transforms
@@ -91,9 +91,7 @@ class SmallSteps:
     def accepts(self, state: Tensor) -> bool:
         """Whether ``state`` is small and nothing differentiates through it."""
         small = state.numel() <= LARGEST or state.numel() == state.shape[-1]
-        if state.requires_grad or not small or state.dtype != torch.complex128:
-            return False
-        return getattr(forward_ad, "_current_level", 0) < 0
+        return small and state.dtype == torch.complex128 and undifferentiated(state)
 
     def march(self, state: Tensor, steps: int) -> Tensor | None:
         """Several steps; None if the tensor holds no memory of its own (inside ``torch.func`` transforms)."""

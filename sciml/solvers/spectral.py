@@ -38,10 +38,14 @@ class SemiLinear:
         grid.require_periodic(who)
         self.equation = equation
         self.grid = grid
+        self.dealias = dealias
         self.channels = len(equation.fields)
         self.engine = Fourier(grid, equation.degree if dealias else None)
         self.transform = self.engine.transform
         self.program = None if equation.trainable or not equation.autonomous else record(equation, self.engine)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _semi_linear, (self.equation, self.grid, self.dealias)  # generated code is made again, not stored
 
     def symbol(self) -> Tensor:
         """The symbol matrix ``(*batch, C, C, *modes)`` in double precision."""
@@ -84,6 +88,10 @@ class SemiLinear:
         return self.multiplier(value if diagonal else value.movedim((-2, -1), (-2 - ndim, -1 - ndim)), diagonal=diagonal)
 
 
+def _semi_linear(equation: Equation, grid: Grid, dealias: bool) -> SemiLinear:
+    return SemiLinear(equation, grid, dealias=dealias)
+
+
 class SpectralStepper(Stepper):
     """Base of the Fourier schemes.
 
@@ -109,6 +117,9 @@ class SpectralStepper(Stepper):
         if not equation.trainable:
             with torch.no_grad():
                 self._scheme = self._build(self.system.symbol())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_small"}  # generated code is made again
 
     @abstractmethod
     def _build(self, symbol: Tensor) -> Any:
