@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sciml.cli.commands import _intervals
 from sciml.cli.listing import plain_equation
 from sciml.cli.main import main
 from sciml.cli.parsing import parse_dtype, parse_names, parse_points, parse_settings, parse_value
@@ -64,6 +65,7 @@ def test_equations_as_plain_text() -> None:
     assert plain_equation(r"u_t = - \frac{\left(u^{2}\right)_x}{2} + \nu u_{xx}") == "u_t = - (u²)_x/2 + ν u_xx"
     step = r"k = \begin{cases} 1 & \text{for}\: a \leq u \\0 & \text{otherwise} \end{cases}"
     assert plain_equation(step) == "k = 1 if a ≤ u else 0"
+    assert plain_equation(r"g = 4 \cos{\left(4 y \right)}") == "g = 4 cos(4 y)"
     assert plain_equation(r"a_t = \frac{b + c}{\mathrm{radius}^{2} d} \\ b_t = 0") == "a_t = (b + c)/(radius² d); b_t = 0"
 
 
@@ -88,6 +90,14 @@ def test_solve_options(capsys: pytest.CaptureFixture[str]) -> None:
     expected = solve(load_problem("burgers:li2021"), points=64, end=0.1, times=2, samples=3, seed=5, method="etdrk2")
     assert np.abs(ds["u"].values - expected["u"].values).max() < 1e-4 * np.abs(expected["u"].values).max()
     assert main(["solve", CASE, *SMALL]) == 0 and "nothing was kept" in capsys.readouterr().out
+
+
+def test_output_times_by_default_leave_the_published_step_alone() -> None:
+    case = load_problem("kuramoto_sivashinsky:kassam2005")  # 600 steps of 0.25
+    assert _intervals(case, None, None) == 200 and _intervals(case, 2.5, None) == 10 and _intervals(case, 0.1, None) == 1
+    assert _intervals(case, 997 * 0.25, None) == 200  # no divisor serves
+    assert _intervals(load_problem("lorenz:sakov2012"), None, None) == 5000
+    assert _intervals(load_problem("heat:periodic", {"ndim": 3}), None, None) == 10
 
 
 def test_solve_of_a_users_own_file() -> None:
@@ -129,6 +139,14 @@ BAD_INPUT = {
     "unknown parameter": (["solve", "burgers:raissi2019", "--set", "viscosty=1"], "Did you mean viscosity"),
     "bad parameter": (["solve", "burgers:raissi2019", "--set", "viscosity=-1"], "must not be negative"),
     "bad set syntax": (["solve", CASE, "--set", "viscosity"], "is not NAME=VALUE"),
+    "word for a number": (["solve", "heat:periodic", "--set", "diffusivity=high"], "diffusivity='high' given; a number is needed"),
+    "no samples": (["solve", CASE, "--samples", "0"], "at least 1"),
+    "seed out of range": (["solve", CASE, "--seed", "99999999999999999999"], "'--seed'"),
+    "too many output times": (["solve", CASE, "--times", "1000000000000"], "--times"),
+    "more points than memory": (["solve", CASE, "--points", "100000000000000", "--out", "a.nc"], "memory"),
+    "points of an ordinary system": (["solve", "lorenz:sakov2012", "--points", "5"], "no space axes"),
+    "animation of an ordinary system": (["solve", "lorenz:sakov2012", "--animate", "a.gif"], "use --plot"),
+    "trajectory under another suffix": (["solve", CASE, "--out", "a.png", "--plot", "a.png"], "ends in .nc"),
     "unknown method": (["solve", CASE, "--method", "euler", "--out", "a.nc"], "Unknown method 'euler'"),
     "method that does not apply": (["solve", CASE.replace("burgers:kassam2005", "heat:dirichlet"), "--method", "etdrk4"], "periodic"),
     "unknown device": (["solve", CASE, "--device", "abacus", "--out", "a.nc"], "abacus"),
@@ -157,6 +175,10 @@ BAD_INPUT = {
     "compare: every method fails": (["compare", CASE, "--methods", "rk4", "--points", "256", "--dt", "0.05"], "No method finished"),
     "compare: report into a file": (["compare", CASE, "--out", "bad.mat"], "something else is there"),
     "compare: report under a file": (["compare", CASE, "--out", "bad.mat/report"], "Cannot write"),
+    "compare: no method": (["compare", CASE, "--methods", ","], "holds no name"),
+    "compare: no method applies": (["compare", "heat:dirichlet", "--methods", "etdrk4"], "etdrk4: does not apply: it needs a domain"),
+    "compare: variable without a file": (["compare", CASE, "--variable", "u"], "give the file too"),
+    "compare: negative budget": (["compare", CASE, "--budget", "-1"], "'--budget'"),
     "compare: no output times": (["compare", CASE, "--times", "0"], "at least 1"),
 }
 

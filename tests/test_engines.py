@@ -13,6 +13,7 @@ from sciml.core.conservation import ConservationLaw
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.grid import Grid
+from sciml.core.symbol import grid_symbol_engine
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.functional import Functional, PointResidual
 from sciml.derivatives.points import Points
@@ -114,6 +115,22 @@ def test_ks_right_hand_side_has_its_exact_value_on_every_engine():
     assert torch.allclose(values[:, 0], exact, atol=1e-14)
     grid = Grid((16,), (2 * math.pi,))
     assert torch.allclose(equation.rhs(torch.sin(grid.points()[0])[None], Fourier(grid))[0], exact, atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (8, 7), (7, 6)])
+def test_odd_derivatives_of_the_nyquist_mode_vanish_along_every_axis(shape: tuple[int, int]) -> None:
+    grid = Grid(shape, (2 * math.pi,) * 2)
+    d, symbol = Fourier(grid), grid_symbol_engine(grid)
+    for axis, n in enumerate(shape):
+        if n % 2:
+            continue
+        along, other = grid.points()[axis], grid.points()[1 - axis]
+        u = d.field((torch.cos(n // 2 * along) * torch.sin(other + 0.4))[None])
+        nyquist = symbol.k[axis].abs() == n // 2
+        for order in (1, 2, 3, 4):
+            expected = torch.zeros_like(d.values(u)) if order % 2 else (-1) ** (order // 2) * (n // 2) ** order * d.values(u)
+            assert torch.allclose(d.values(d.partial(u, axis, order)), expected, atol=1e-9)
+            assert bool((symbol.multiplier(axis, order)[nyquist] == 0).all()) == bool(order % 2)
 
 
 def test_transform_counts():

@@ -201,6 +201,14 @@ def test_entropy_solution_of_a_rarefaction() -> None:
     assert math.log2(errors[0] / errors[1]) > 0.7
 
 
+def test_fluxes_at_jumps() -> None:
+    """Rusanov at u | v: (u^2 + v^2) / 4 - max(|u|, |v|) (v - u) / 2, hence 3 at 2 | 0, -1 at 0 | 2 and 2 at 2 | 2."""
+    d = FiniteVolume(Grid((6,), (6.0,)), reconstruction="first_order")
+    u, law = d.field(torch.tensor([[2.0, 2.0, 2.0, 0.0, 0.0, 0.0]], dtype=F64)), Burgers(0.0)
+    divergence = d.values(d.flux_divergence(law.flux, u, law.velocity))
+    torch.testing.assert_close(divergence, torch.tensor([[3.0, 0.0, 1.0, -3.0, 0.0, -1.0]], dtype=F64))
+
+
 @pytest.mark.parametrize("periodic", [True, False])
 @pytest.mark.parametrize("implicit", [False, True])
 def test_cole_hopf(periodic: bool, implicit: bool) -> None:

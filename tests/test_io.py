@@ -70,6 +70,8 @@ def test_dataset_labels_every_value(samples: int) -> None:
     assert np.array_equal(ds["y"].values, grid.axes()[1].numpy())
     assert ds["a"].attrs["units"] == "m s-1" and ds["b"].attrs["units"] == "1" and ds["time"].attrs["units"] == "s"
     assert ds["x"].attrs["axis"] == "X" and ds["time"].attrs["axis"] == "T"
+    assert ds["x"].attrs["units"] == "m" and ds["y"].attrs["units"] == "1"
+    assert not samples or ds["sample"].values.tolist() == [0, 1, 2]
     assert torch.equal(to_tensor(ds), u)
     assert grid_of(ds) == grid
 
@@ -249,6 +251,14 @@ def test_reference_in_every_format_and_order(tmp_path: Path, name: str, time_fir
 def test_reference_in_two_dimensions(tmp_path: Path, order: tuple[int, ...]) -> None:
     reference = read_reference(write(tmp_path / "a.npz", {"t": T, "x": X, "y": Y, "w": U2.transpose(order)}))
     assert np.array_equal(reference.fields["w"], U2) and len(reference.coords) == 2
+
+
+@pytest.mark.parametrize("name", ["a.mat", "a.v73.mat", "a.npz"])
+def test_space_axes_of_equal_length_keep_the_order_of_the_file(tmp_path: Path, name: str) -> None:
+    side = np.linspace(0.0, 1.0, 4)
+    w = np.sin(side)[:, None] * np.cos(2 * side) * np.exp(-T)[:, None, None]
+    reference = read_reference(write(tmp_path / name, {"t": T, "x": side, "y": side, "w": w}))
+    assert np.array_equal(reference.fields["w"], w)
 
 
 def test_reference_with_mesh_grids_and_extra_time(tmp_path: Path) -> None:

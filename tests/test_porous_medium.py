@@ -213,6 +213,30 @@ def test_steps_of_any_size_solve_the_implicit_equation(problem: Problem, dt: flo
     assert float((v - dt * n * torch.diff(flux)).abs().max()) < 1e-10 + 1e-13 * (dt * n * n) ** 2
 
 
+def test_front_and_mass_of_other_point_sources() -> None:
+    """Scaling by C: radius ~ C^(1/2), mass ~ C^(p + d/2); and the mass by quadrature."""
+    for m, d in ((2.0, 1), (3.0, 1), (1.5, 2)):
+        source = pm.Barenblatt(m, d, start=0.5, constant=2.0)
+        radius = source.front(0.7)
+        r = radius * (torch.arange(200000, dtype=F64) + 0.5) / 200000
+        shell = 2.0 if d == 1 else 2 * math.pi * r
+        assert float((shell * source.exact(0.7, r)).sum()) * radius / 200000 == pytest.approx(source.mass(), rel=1e-6)
+        inside, outside = (source.exact(0.7, torch.tensor(radius * f, dtype=F64)) for f in (0.999, 1.001))
+        assert float(inside) > 0 == float(outside)
+
+
+def test_an_inflow_through_a_neumann_wall_tends_to_its_steady_profile() -> None:
+    """u = sqrt(1 + x) carries the flux u u_x = 1/2; steps far beyond every time scale must find it."""
+    domain = Domain.box(0.0, 1.0, Neumann(0.5), Dirichlet(math.sqrt(2.0)))
+    errors = []
+    for n in (20, 40):
+        grid = domain.grid(n)
+        step = FiniteVolumeStepper(pm.PorousMedium(1.0), grid, 5.0, boundaries=domain.boundaries)
+        u = rollout(step, torch.full((1, n), 1.2, dtype=F64), 20, every=20)[-1, 0]
+        errors.append(float((u - torch.sqrt(1 + grid.points()[0])).abs().max()))
+    assert errors[1] < 1e-4 and errors[0] / errors[1] > 3
+
+
 def test_the_limit_of_small_exponents_is_heat() -> None:
     domain = Domain.box(0.0, 1.0, Neumann(0.0))
     grid = domain.grid(40)

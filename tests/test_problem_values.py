@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError
+from sciml.core.loading import load_problem
 from sciml.core.problem import Problem
 from sciml.core.rollout import rollout
 from sciml.problems import allen_cahn, burgers, korteweg_de_vries, kuramoto_sivashinsky
@@ -296,3 +297,45 @@ def test_raissi_allen_cahn_file() -> None:
     truth = torch.as_tensor(loadmat(DATA / "raissi_AC.mat")["uu"]).T
     ours = march(allen_cahn.raissi2019(), 5e-4, 1.0, every=0.005)
     assert ours.shape == truth.shape and float((ours - truth).norm() / truth.norm()) < 1e-9
+
+
+# -- settings of the published cases -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "coefficients", "length", "horizon"),
+    [
+        ("burgers:raissi2019", {"viscosity": 0.01 / math.pi}, 2.0, 1.0),
+        ("burgers:kassam2005", {"viscosity": 0.03}, 2 * math.pi, 1.0),
+        ("burgers:li2021", {"viscosity": 0.1}, 1.0, 1.0),
+        ("korteweg_de_vries:raissi2019", {"dispersion": 0.0025}, 2.0, 1.0),
+        ("korteweg_de_vries:zabusky1965", {"dispersion": 0.000484}, 2.0, 3.6 / math.pi),
+        ("korteweg_de_vries:one_soliton", {"dispersion": 1.0}, 2 * math.pi, 0.005),
+        ("allen_cahn:raissi2019", {"diffusivity": 1e-4, "reaction": 5.0}, 2.0, 1.0),
+        ("advection:krishnapriyan2021", {"speed": 30.0, "diffusivity": 0.0}, 2 * math.pi, 1.0),
+        ("advection:mojgani2023", {"speed": 50.0, "diffusivity": 0.01}, 2 * math.pi, 1.0),
+        ("lorenz:sakov2012", {"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}, None, 250.0),
+        ("lorenz:sakov2008", {"forcing": 8.0}, 40.0, 50.0),
+        ("navier_stokes:li2021", {"viscosity": 1e-3}, 1.0, 50.0),
+        ("navier_stokes:kolmogorov", {"viscosity": 1 / 40}, 2 * math.pi, 100.0),
+    ],
+)
+def test_cases_have_their_published_settings(name: str, coefficients: dict[str, float], length: float | None, horizon: float) -> None:
+    problem = load_problem(name)
+    for coefficient, value in coefficients.items():
+        assert getattr(problem.equation, coefficient) == pytest.approx(value, rel=1e-12), coefficient
+    assert problem.domain.lengths == pytest.approx((length,) * problem.domain.ndim)
+    assert problem.horizon == pytest.approx(horizon, rel=1e-12)
+
+
+def test_one_dimensional_cases_start_from_their_formulas() -> None:
+    for name, formula in (
+        ("korteweg_de_vries:zabusky1965", lambda x: torch.cos(math.pi * x)),
+        ("korteweg_de_vries:raissi2019", lambda x: torch.cos(math.pi * x)),
+        ("korteweg_de_vries:mixed", lambda x: 0.5 + torch.sin(math.pi * x)),
+        ("allen_cahn:raissi2019", lambda x: x**2 * torch.cos(math.pi * x)),
+        ("burgers:kassam2005", lambda x: torch.exp(-10 * torch.sin(x / 2) ** 2)),
+    ):
+        problem = load_problem(name)
+        grid = problem.grid(50)
+        assert torch.equal(problem.initial_state(grid)[0], formula(grid.axes()[0])), name

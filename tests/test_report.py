@@ -34,7 +34,7 @@ from sciml.report.fields import edges, first_sample, spectrum, spread
 from sciml.report.figures import plot
 from sciml.report.lattice import on_lattice
 from sciml.report.metrics import errors, mean_drift
-from sciml.report.style import axis_label, check_picture, error_norm, field_norm
+from sciml.report.style import axis_label, check_picture, error_norm, field_norm, frames_norm
 from sciml.report.truth import CertifiedRun, ExactSolution, Pair, relative_l2
 from sciml.solvers.solve import solve
 
@@ -86,7 +86,7 @@ def test_errors_of_known_differences() -> None:
 
 def test_mean_drift_is_relative_to_the_initial_size() -> None:
     first = np.array([[3.0, -3.0], [1.0, 1.0]])
-    values = np.stack([first, first + np.array([[0.6], [0.1]]), first])
+    values = np.stack([first, first + np.array([[0.6], [0.1]]), first * np.array([[2.0], [1.0]])])
     assert mean_drift(values) == pytest.approx(0.2)
     assert mean_drift(np.zeros((2, 1, 4))) == 0.0
 
@@ -154,6 +154,7 @@ def test_plot_draws_every_dimension(ndim: int, tmp_path: Path) -> None:
     assert shown.shape[1] == 1440 and np.unique(shown.reshape(-1, 3), axis=0).shape[0] > 100
     labels = {ax.get_xlabel() for ax in fig.axes}
     assert {"$x$ (m)", "wavenumber $k$"} <= labels
+    assert "power of $u$" in {ax.get_ylabel() for ax in fig.axes}
     assert any("$u$ (m s$^{-1}$)" in (ax.get_ylabel(), *(c.get_ylabel() for c in ax.child_axes)) for ax in fig.axes)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
@@ -167,6 +168,16 @@ def test_plot_of_samples_ordinary_systems_and_fields(tmp_path: Path) -> None:
         first_sample(xr.Dataset({"u": ("x", np.zeros(3))}))
     with pytest.raises(InputError, match="no space axis"):
         animate(solve(problem, end=0.1, times=2), tmp_path / "a.gif")
+
+
+def test_spectra_of_single_modes_are_seen() -> None:
+    ax = plot(exact_dataset(heat(), [0.0, 0.5, 1.0])).axes[2]
+    assert ax.get_xlabel() == "wavenumber $k$"
+    for line in ax.lines:
+        assert line.get_xdata().tolist() == [1.0] and line.get_marker() == "o"
+    assert ax.lines[0].get_ydata() == pytest.approx(0.5)  # the mean of sin^2
+    low, high = ax.get_ylim()
+    assert high >= 10 * low
 
 
 def test_map_shows_the_values() -> None:
@@ -199,6 +210,19 @@ def test_pictures_with_unknown_names_are_refused(tmp_path: Path) -> None:
         plot(ds, tmp_path / "none" / "a.png")
     assert check_picture("a.PDF") == Path("a.PDF")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_large_instant_does_not_set_the_scale_of_the_others() -> None:
+    def limits(*sizes: float, low: float = -1.0) -> tuple[float, float, str]:
+        norm, cmap = frames_norm([size * np.array([[low, 1.0]]) for size in sizes])
+        return norm.vmin, norm.vmax, "" if isinstance(cmap, str) else f"{cmap.name} {cmap.colorbar_extend}"
+
+    assert limits(100.0, 8.0, 5.0, 4.0) == (-8.0, 8.0, "RdBu_r both")
+    assert limits(100.0, 8.0, 5.0, 4.0, low=0.0) == (0.0, 8.0, "viridis max")
+    assert limits(100.0, 8.0, 1.0, 0.1) == (-100.0, 100.0, "")  # a steady decay, for which no scale is better
+    assert limits(20.0, 8.0, 5.0, 4.0) == (-20.0, 20.0, "")  # less than OUTLIER times the rest
+    assert limits(1.0, 2.0, 5.0, 100.0) == (-100.0, 100.0, "")  # the last instant always fits
+    assert limits(100.0, 1.0) == (-100.0, 100.0, "") and limits(1.0, 0.0, 0.0) == (-1.0, 1.0, "")
 
 
 def test_scales_and_labels() -> None:
@@ -452,3 +476,16 @@ def test_datasets_can_be_saved_and_drawn_by_one_call_each(tmp_path: Path) -> Non
     plot(again, tmp_path / "again.png")
     plot(ds, tmp_path / "first.png")
     assert np.array_equal(picture(tmp_path / "again.png"), picture(tmp_path / "first.png"))
+
+
+def test_a_reference_may_start_late_and_may_be_met_exactly(tmp_path: Path) -> None:
+    case = heat()
+    mine = solve(case, times=[0.0, 0.25, 0.5])
+    x, u = mine["x"].values, mine["u"].values
+    np.savez(tmp_path / "late.npz", x=x, t=np.array([0.25, 0.5]), u=u[1:])
+    late = ReferenceFile(case, read_reference(tmp_path / "late.npz"))
+    assert late.output_times == [0.0, 0.25, 0.5]
+    assert errors(late.pair(mine)).over_time.tolist() == [0.0, 0.0]
+    # an error of zero has no place on a logarithmic axis; the report is written all the same
+    compare(case, [mine.attrs["method"]], tmp_path / "report", reference=tmp_path / "late.npz")
+    assert (tmp_path / "report" / "report.html").exists()

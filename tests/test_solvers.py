@@ -20,7 +20,11 @@ from sciml.derivatives.recorded import record
 from sciml.problems import kuramoto_sivashinsky as ks
 from sciml.problems.allen_cahn import AllenCahn
 from sciml.problems.navier_stokes import Vorticity
-from sciml.solvers.schemes import SCHEMES, SPECTRAL
+from sciml.solvers.phi import phi_functions
+from sciml.solvers.schemes import EXPLICIT, SCHEMES, SPECTRAL
+from sciml.solvers.scipy_bridge import scipy_solve
+
+NAMED = {**SPECTRAL, **EXPLICIT}
 
 
 class Burgers(Equation):
@@ -89,10 +93,10 @@ def test_coupled_waves_travel_without_loss(name: str) -> None:
     assert float((u - exact).abs().max()) < tolerance
 
 
-@pytest.mark.parametrize("name", SPECTRAL)
+@pytest.mark.parametrize("name", NAMED)
 def test_time_dependent_forcing_reaches_every_stage(name: str) -> None:
     grid = sciml.Grid((4,), (1.0,))
-    kind = SPECTRAL[name]
+    kind = NAMED[name]
 
     def error(steps: int) -> float:
         u = sciml.rollout(kind(Forced(), grid, 1.0 / steps), torch.zeros(1, 4, dtype=torch.float64), steps)[-1, 0, 0]
@@ -100,6 +104,37 @@ def test_time_dependent_forcing_reaches_every_stage(name: str) -> None:
 
     order = math.log2(error(20) / error(40))
     assert order > kind.order - 0.15
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_single_step_from_any_time_is_one_order_better(name: str) -> None:
+    """From t = 0, where the forcing is even, a wrong time in one stage may cost nothing."""
+    grid, kind, begin = sciml.Grid((4,), (1.0,)), NAMED[name], 0.3
+
+    def particular(t: float) -> float:
+        return (math.cos(t) + math.sin(t)) / 2
+
+    def error(h: float) -> float:
+        u = kind(Forced(), grid, h)(torch.zeros(1, 4, dtype=torch.float64), begin)
+        return abs(float(u[0, 0]) - particular(begin + h) + particular(begin) * math.exp(-h))
+
+    history = name == "ab2"  # which a single call has not
+    assert math.log2(error(0.2) / error(0.1)) > kind.order + 0.75 - history
+
+
+def test_the_independent_integrator_reads_the_time() -> None:
+    u = scipy_solve(Forced(), sciml.Grid((4,), (1.0,)), torch.zeros(1, 4, dtype=torch.float64), [0.0, 0.5, 1.0])
+    assert float(u[-1, 0, 0]) == pytest.approx((math.cos(1.0) + math.sin(1.0) - math.exp(-1.0)) / 2, abs=1e-7)
+
+
+def test_phi_functions_equal_their_power_series() -> None:
+    """Also just inside the unit circle, where a contour of radius 1 would pass through 0."""
+    angles = 2 * math.pi * torch.arange(64, dtype=torch.float64) / 64
+    sizes = torch.tensor([0.0, 0.3, 0.999, 1.0, 1.5], dtype=torch.float64).unsqueeze(1)
+    z = torch.polar(sizes.expand(5, 64).contiguous(), angles.expand(5, 64).contiguous())
+    for k, value in enumerate(phi_functions(z, 3)):
+        series = sum((z**n / float(math.factorial(n + k)) for n in range(30)), start=torch.zeros_like(z))
+        assert float((value - series).abs().max()) < 1e-13
 
 
 def test_recorded_terms_equal_the_fields_they_replace() -> None:

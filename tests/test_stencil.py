@@ -98,8 +98,9 @@ def test_polynomials_are_exact_in_three_dimensions() -> None:
         torch.testing.assert_close(d.values(result), exact, atol=1e-11, rtol=0)
 
 
-def test_coordinates_know_the_walls() -> None:
-    grid = Grid((5, 4), (1.0, 2.0), periodic=False)
+@pytest.mark.parametrize("origin", [(0.0, 0.0), (3.0, -1.0)])
+def test_coordinates_know_the_walls(origin: tuple[float, float]) -> None:
+    grid = Grid((5, 4), (1.0, 2.0), periodic=False, origin=origin)
     free = ((Neumann(0.0), Neumann(0.0)),) * 2
     d = Stencil(grid, free, order=2)
     x, y = d.coordinates()

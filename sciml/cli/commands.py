@@ -10,8 +10,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sciml.cli.parsing import parse_dtype, parse_names, parse_points, parse_settings
+from sciml.cli.parsing import check_times, parse_dtype, parse_names, parse_points, parse_settings
+from sciml.core.errors import InputError
 from sciml.core.loading import load_problem
+from sciml.core.problem import Problem
 from sciml.io.atomic import check_writable
 from sciml.io.netcdf import save
 from sciml.report.animation import animate as write_animation
@@ -20,6 +22,9 @@ from sciml.report.document import memory, seconds
 from sciml.report.figures import plot as write_plot
 from sciml.report.style import check_picture
 from sciml.solvers.solve import solve
+
+INTERVALS = {0: 5000, 1: 200, 2: 50, 3: 10}
+"""Most output intervals of ``sciml solve`` when none are asked for, by number of space axes."""
 
 
 def run_solve(
@@ -40,19 +45,24 @@ def run_solve(
 ) -> None:
     """``sciml solve``: every output is checked before time is spent, and appears when it is complete."""
     problem = load_problem(name, parse_settings(settings))
+    check_times(times)
     if plot is not None:
         check_picture(plot)
     if animate is not None:
         check_picture(animate, (".gif",))
+        if problem.domain.ndim == 0:
+            raise InputError(f"--animate: {problem.name} is an ordinary system without a space axis; use --plot.")
     for target in (out, plot, animate):
         if target is not None:
             check_writable(target)
+    if out is not None and out.suffix.lower() != ".nc":
+        raise InputError(f"--out {out}: a trajectory is written as NetCDF; give a name that ends in .nc.")
     ds = solve(
         problem,
         points=parse_points(points),
         dt=dt,
         end=end,
-        times=50 if times is None else times,
+        times=_intervals(problem, end, dt) if times is None else times,
         method=method,
         samples=samples,
         seed=seed,
@@ -72,6 +82,17 @@ def run_solve(
         print(f"wrote {write_animation(ds, animate)}")
     if out is plot is animate is None:
         print("nothing was kept: give --out run.nc, --plot run.png or --animate run.gif")
+
+
+def _intervals(problem: Problem, end: float | None, dt: float | None) -> int:
+    """Output intervals when none are asked for: enough for a smooth picture, and such that the step need not be shortened."""
+    most = INTERVALS[problem.domain.ndim]
+    step = problem.dt if dt is None else dt
+    ratio = 0.0 if not step else (problem.horizon if end is None else end) / step
+    if not 0 < ratio < 1e12:
+        return most
+    steps = max(round(ratio), 1)
+    return steps if steps <= most else next((n for n in range(most, most // 2, -1) if steps % n == 0), most)
 
 
 def run_compare(
@@ -103,6 +124,7 @@ def run_compare(
             bar.n = round(100 * fraction)
             bar.refresh()
 
+        check_times(times)
         names = parse_names(variable)
         result = compare(
             name,

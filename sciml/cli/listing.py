@@ -44,7 +44,7 @@ def plain_equation(latex: str) -> str:
         text = re.sub(r"\\frac\{([^{}]*)\}\{([^{}]*)\}", lambda part: f"{_grouped(part[1])}/{_grouped(part[2])}", text)
         text = re.sub(r"(?<!\\frac)(?<!\})\{([^{}]*)\}(?!\{)", r"\1", text)
     text = re.sub(r"\\([A-Za-z]+)", lambda command: _GREEK.get(command[1], command[1]), text)
-    return re.sub(r"\s+", " ", text.replace("\\", "")).strip()
+    return re.sub(r"(?<=\() | (?=\))", "", re.sub(r"\s+", " ", text.replace("\\", ""))).strip()
 
 
 def _grouped(text: str) -> str:

@@ -5,6 +5,7 @@ PyTorch takes seconds to import, so each command imports what it needs when it r
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ BAD_INPUT = 2
 # The base of typer's errors for wrong usage; its own import path differs between typer's versions.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
+# PyTorch reports exhausted memory as a RuntimeError, worded by the device.
+_NO_MEMORY = re.compile("allocate memory|out of memory", re.IGNORECASE)
+
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, help="Solve PDEs and compare methods."
 )
@@ -27,9 +31,9 @@ ProblemName = Annotated[str, typer.Argument(metavar="PROBLEM", help="module:case
 Points = Annotated[str | None, typer.Option(help="Samples per axis: one number, or one per axis such as 128,64. The published ones by default.")]
 Step = Annotated[float | None, typer.Option("--dt", help="Time step. Chosen from the problem by default.")]
 End = Annotated[float | None, typer.Option(help="Final time. The problem's horizon by default.")]
-Times = Annotated[int | None, typer.Option(help="Number of equal output intervals.")]
+Times = Annotated[int | None, typer.Option(help="Number of equal output intervals. Enough for a smooth figure by default.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the problem; may be given several times.")]
-Seed = Annotated[int, typer.Option(help="Seed of random initial states.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of random initial states.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str | None, typer.Option("--dtype", help="float64 or float32.")]
 
@@ -80,7 +84,7 @@ def compare(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
     device: Device = "cpu",
     dtype: Precision = None,
-    budget: Annotated[float | None, typer.Option(help="Seconds that a method may spend on training.")] = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Seconds that a method may spend on training.")] = None,
 ) -> None:
     """Run several methods on one problem and write a report: error, time and memory side by side."""
     from sciml.cli.commands import run_compare
@@ -107,6 +111,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         if isinstance(error, SciMLError):
             return _fail(str(error))
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
+            return _fail("The memory of this machine does not suffice; ask for fewer points, samples or output times, or --dtype float32.")
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -10,6 +10,8 @@ from sciml.core.errors import InputError
 
 Value = int | float | bool | str
 
+MOST_TIMES = 10_000_000
+
 _WORDS: dict[str, bool] = {"true": True, "false": False, "yes": True, "no": False}
 _DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
@@ -51,7 +53,18 @@ def parse_points(text: str | None) -> int | tuple[int, ...] | None:
 
 def parse_names(text: str | None) -> list[str] | None:
     """``"a,b"`` as ``["a", "b"]``."""
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError(f"{text!r} holds no name; write one, or several separated by commas.")
+    return names
+
+
+def check_times(count: int | None) -> None:
+    """Refuse a number of output intervals whose list alone would fill the memory."""
+    if count is not None and count > MOST_TIMES:
+        raise InputError(f"--times {count} given; at most {MOST_TIMES} output intervals are kept.")
 
 
 def parse_dtype(text: str | None) -> torch.dtype | None:

@@ -109,5 +109,7 @@ class Domain:
 
     def grid(self, points: int | Sequence[int], *, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Grid:
         """A uniform grid over this domain, ``points`` samples per axis."""
+        if self.ndim == 0 and points != () and list(points if isinstance(points, Sequence) else [points]):
+            raise InputError(f"points={points} given, but an ordinary system has no space axes; leave the points out.")
         shape = (points,) * self.ndim if isinstance(points, int) else tuple(points)
         return Grid(shape, self.lengths, self.is_periodic, self.lower, dtype, torch.device(device))

@@ -61,6 +61,9 @@ def load_problem(name: str, parameters: Mapping[str, Any] | None = None) -> Prob
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise InputError(f"{name}: unknown parameter {', '.join(unknown)}; known: {', '.join(known) or 'none'}.{_hint(unknown[0], known)}")
+    for key, value in settings.items():
+        if isinstance(value, str) and _takes_number(known[key]):
+            raise InputError(f"{name}: {key}={value!r} given; a number is needed.")
     result = source(**settings)
     if not isinstance(result, Problem):
         raise InputError(f"{module}: {case or 'problem'}() returned a {type(result).__name__}; it must return a sciml.Problem.")
@@ -94,6 +97,11 @@ def _from_file(path: Path, name: str) -> Any:
     if not (isinstance(value, Problem) or callable(value)):
         raise InputError(f"Problem file {path} defines no {name!r}; it must hold a sciml.Problem, or a function that returns one, under that name.")
     return value
+
+
+def _takes_number(parameter: inspect.Parameter) -> bool:
+    """Whether a case function's parameter is a number by its default, so that a word is a mistake."""
+    return isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
 
 
 def _hint(given: str, known: Any) -> str:

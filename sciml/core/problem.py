@@ -100,6 +100,8 @@ class Problem:
 
         Random laws draw from ``generator`` (seed 0 if none is given); deterministic ones repeat.
         """
+        if samples is not None and samples < 1:
+            raise InputError(f"{self.name}: samples={samples} given; at least 1 is needed.")
         source = generator if generator is not None else torch.Generator().manual_seed(0)
         states = [self._channels(self.initial.sample(grid, source), grid) for _ in range(samples or 1)]
         return states[0] if samples is None else torch.stack(states)

@@ -104,7 +104,8 @@ class FiniteVolume(Stencil):
     def secant_coefficient(self, potential: Field, coefficient: Field, u: Field, axis: int) -> Tensor:
         r""":math:`\Delta\Phi/\Delta u` at the N + 1 faces, the exact mean of :math:`k = \Phi'` between the two values.
 
-        Where they agree to half the digits the arithmetic mean is as accurate and free of cancellation.
+        Where they agree to half the digits the arithmetic mean is as accurate and free of cancellation. On a Neumann wall, which
+        prescribes the slope there and no difference, it is k of the wall value.
         """
         value, phi, k = (self.with_walls(f, axis) for f in (u, potential, coefficient))
         dim = axis - self.ndim
@@ -112,7 +113,14 @@ class FiniteVolume(Stencil):
         faces = step.shape[dim]
         near = step.abs() <= torch.finfo(step.dtype).eps ** 0.5 * (size.narrow(dim, 0, faces) + size.narrow(dim, 1, faces))
         mean = (k.narrow(dim, 0, faces) + k.narrow(dim, 1, faces)) / 2
-        return torch.where(near, mean, torch.diff(phi, dim=dim) / torch.where(near, torch.ones_like(step), step))
+        secant = torch.where(near, mean, torch.diff(phi, dim=dim) / torch.where(near, torch.ones_like(step), step))
+        if self.grid.periodic[axis]:
+            return secant
+        ends = [
+            k.narrow(dim, side * faces, 1) if isinstance(b, Neumann) else secant.narrow(dim, side * (faces - 1), 1)
+            for side, b in enumerate(self.boundaries[axis])
+        ]
+        return joined([ends[0], secant.narrow(dim, 1, faces - 2), ends[1]], dim)
 
     def face_gradient(self, u: Field, axis: int) -> Tensor:
         """The derivative along ``axis`` at its N + 1 faces."""

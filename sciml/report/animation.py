@@ -12,7 +12,7 @@ from sciml.core.errors import InputError
 from sciml.io.atomic import atomic_file
 from sciml.report.fields import first_sample, plane, space_axes, spread
 from sciml.report.figures import snapshot
-from sciml.report.style import PALETTE, axis_label, check_picture, colour_bar, field_norm, house_style, new_figure
+from sciml.report.style import PALETTE, axis_label, check_picture, colour_bar, frames_norm, house_style, new_figure
 
 
 def animate(ds: xr.Dataset, path: str | Path, *, frames: int = 100, seconds: float = 8.0) -> Path:
@@ -52,7 +52,7 @@ def _frames(ds: xr.Dataset, count: int) -> list[Image.Image]:
         ax.set_ylabel(axis_label(ds, name))
     else:
         planes = [plane(v) for v in values]
-        artist = snapshot(ax, x, ds["y"].values, planes[0], field_norm(np.stack(planes)))
+        artist = snapshot(ax, x, ds["y"].values, planes[0], frames_norm(planes))
         colour_bar(fig, artist, ax, axis_label(ds, name))
         ax.set_ylabel(axis_label(ds, "y"))
     ax.set_xlabel(axis_label(ds, "x"))

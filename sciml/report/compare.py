@@ -74,6 +74,8 @@ def compare(
     chosen = find_methods(methods, case)
     check_device(device)
     tell = progress or (lambda label, fraction: None)
+    if variable is not None and reference is None:
+        raise InputError("compare: variable names a field of a reference file; give the file too.")
     if reference is not None and times is not None:
         raise InputError("compare: give a reference file, whose times are used, or times, not both.")
     # the file is read, and every setting refused that can be, before a folder is made or time is spent
@@ -106,6 +108,9 @@ def _own_truth(problem: Problem, settings: Settings, tell: Stage) -> Truth:
 
 def _attempt(method: Method, problem: Problem, settings: Settings, truth: Truth, folder: Path, tell: Stage) -> Entry:
     """Run one method; whatever goes wrong inside it becomes its row, and the others go on."""
+    reason = method.applies(problem)
+    if reason is not None:
+        return Entry(method, failure=f"does not apply: {reason}")
     tell(method.name, 0.0)
     try:
         result = method.run(problem, settings, lambda fraction: tell(method.name, fraction))

@@ -87,7 +87,7 @@ def _figures(comparison: Comparison) -> list[tuple[str, str, str, Figure]]:
         ("error", "Error over time", error, draw_errors(done, truth.uncertainty(done[0].errors.times), truth.kind)),
     ]
     if ndim:
-        energy = "Energy of the first field per wavenumber at the last time; squares of round-off are left out."
+        energy = "Power of the first field per wavenumber at the last time; squares of round-off are left out."
         result.append(("spectrum", "Spectrum", energy, draw_spectra(done, truth.kind, _lattice(comparison.problem.domain, done[0]))))
     cost = "Left: error over all times against wall time; down and to the left is better. Right: memory that the run added to the process."
     return [*result, ("cost", "Accuracy and cost", cost, draw_cost(done))]

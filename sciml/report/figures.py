@@ -11,7 +11,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sciml.report.fields import edges, first_sample, plane, space_axes, spectra, spread
-from sciml.report.style import MUTED, WIDTH, axis_label, colour_bar, field_norm, frame_map, house_style, new_figure, save_figure, time_colors
+from sciml.report.style import (
+    MUTED,
+    WIDTH,
+    axis_label,
+    colour_bar,
+    draw_spectrum,
+    field_norm,
+    finish_spectrum,
+    frame_map,
+    frames_norm,
+    house_style,
+    new_figure,
+    save_figure,
+    time_colors,
+)
 
 SNAPSHOTS = 4
 PROFILES = 3
@@ -107,17 +121,18 @@ def _snapshots(ds: xr.Dataset) -> Figure:
     times, x, y = ds["time"].values, ds["x"].values, ds["y"].values
     shown = spread(times, SNAPSHOTS)
     aspect = float(np.ptp(y) / np.ptp(x))
-    panel = WIDTH / (len(shown) + 2.2)
-    fig = new_figure(0.4 + len(names) * (panel * aspect + 0.65))
+    panel = WIDTH / (len(shown) + 2.9)
+    fig = new_figure(0.3 + len(names) * (panel * aspect + 0.6))
     grid = fig.add_gridspec(len(names), len(shown) + 1)
     for row, name in enumerate(names):
         planes = [plane(ds[name].values[i]) for i in shown]
-        norm = field_norm(np.stack(planes))
+        norm = frames_norm(planes)
         axes = [fig.add_subplot(grid[row, column]) for column in range(len(shown))]
         for column, (ax, i) in enumerate(zip(axes, shown, strict=True)):
             artist = snapshot(ax, x, y, planes[column], norm)
             if row == 0:
-                ax.set_title(f"$t$ = {times[i]:.4g}")
+                unit = ds["time"].attrs.get("units", "1")
+                ax.set_title(f"$t$ = {times[i]:.4g}{'' if unit in ('1', '') else ' ' + unit}")
             ax.set_xlabel(axis_label(ds, "x"))
             if column:
                 ax.set_yticklabels([])
@@ -133,10 +148,8 @@ def _snapshots(ds: xr.Dataset) -> Figure:
 def _spectrum(ax: Axes, ds: xr.Dataset, name: str, shown: list[int]) -> None:
     k, energy = spectra(ds, name, shown)
     for i, line, colour in zip(shown, above_round_off(energy), time_colors(len(shown)), strict=True):
-        ax.loglog(k, line, color=colour, lw=1.0, label=f"$t$ = {ds['time'].values[i]:.4g}")
-    ax.set_xlabel("wavenumber $k$")
-    ax.set_ylabel("$E(k)$")
-    ax.grid(axis="y")
+        draw_spectrum(ax, k, line, color=colour, lw=1.0, label=f"$t$ = {ds['time'].values[i]:.4g}")
+    finish_spectrum(ax, name)
     ax.legend(loc="best", labelcolor=MUTED, handlelength=1.2, fontsize=6.5, borderaxespad=0.2, labelspacing=0.25)
 
 

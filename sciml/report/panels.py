@@ -24,8 +24,10 @@ from sciml.report.style import (
     WIDTH,
     axis_label,
     colour_bar,
+    draw_spectrum,
     error_norm,
     field_norm,
+    finish_spectrum,
     house_style,
     new_figure,
 )
@@ -49,8 +51,8 @@ def draw_errors(shown: Sequence[Finished], uncertainty: np.ndarray | None, truth
         after = shown[0].errors.times > 0
         times = shown[0].errors.times[after]
         for i, entry in enumerate(shown):
-            error = entry.errors.over_time[after]
-            ax.semilogy(times, np.where(error > 0, error, np.nan), color=_colour(i), label=entry.method.name, lw=1.1, **_marks(i, len(shown)))
+            error = np.where(entry.errors.over_time[after] > 0, entry.errors.over_time[after], np.nan)
+            ax.semilogy(times, error, color=_colour(i), label=entry.method.name, lw=1.1, **_marks(i, len(shown), error))
         if uncertainty is not None:
             low = ax.get_ylim()[0]
             known = np.maximum(uncertainty[after], low)
@@ -65,21 +67,20 @@ def draw_errors(shown: Sequence[Finished], uncertainty: np.ndarray | None, truth
 
 
 def draw_spectra(shown: Sequence[Finished], truth: str, lattice: Grid | None) -> Figure:
-    """Energy spectra of the first field at the last time."""
+    """Power spectra of the first field at the last time."""
     with house_style():
         fig = new_figure(3.0)
         ax = fig.add_subplot()
         for i, entry in enumerate(shown):
             name = str(next(iter(entry.result.dataset.data_vars)))
             k, energy = spectrum(entry.result.dataset[name].values[-1], grid_of(entry.result.dataset))
-            ax.loglog(k, above_round_off(energy), color=_colour(i), label=entry.method.name, lw=1.1, **_marks(i, len(shown)))
+            visible = above_round_off(energy)
+            draw_spectrum(ax, k, visible, color=_colour(i), label=entry.method.name, lw=1.1, **_marks(i, len(shown), visible))
         if lattice is not None:
             last = shown[0].pair.true[-1, 0]
             k, energy = spectrum(last[tuple(slice(n) for n in lattice.shape)], lattice)
-            ax.loglog(k, above_round_off(energy), color=INK, ls=(0, (4, 2)), lw=1.0, label=truth)
-        ax.set_xlabel("wavenumber $k$")
-        ax.set_ylabel("$E(k)$")
-        ax.grid(axis="y")
+            draw_spectrum(ax, k, above_round_off(energy), color=INK, ls=(0, (4, 2)), lw=1.0, label=truth)
+        finish_spectrum(ax, str(next(iter(shown[0].result.dataset.data_vars))))
         fig.legend(loc="outside right upper")
         return fig
 
@@ -208,8 +209,10 @@ def _colour(i: int) -> str:
     return PALETTE[i % len(PALETTE)]
 
 
-def _marks(i: int, lines: int) -> dict[str, Any]:
-    """A few markers per line, staggered along it, so that lines on top of each other can be told apart."""
+def _marks(i: int, lines: int, values: np.ndarray) -> dict[str, Any]:
+    """A few markers per line, staggered along it, so that lines on top of each other can be told apart; none on an empty line."""
+    if not np.isfinite(values).any():
+        return {}
     return {"marker": MARKERS[i % len(MARKERS)], "markevery": (0.02 + 0.2 * i / lines, 0.2), "ms": 3.5}
 
 

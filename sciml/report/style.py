@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from sciml.core.errors import InputError
 from sciml.io.atomic import atomic_file
@@ -34,6 +35,12 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 ERRORS = "magma"
+
+OUTLIER = 3.0
+"""How much larger than the later instants the first ones must be to be left out of their common colour scale."""
+
+FEW = 8
+"""A line of at most so many points is drawn with a mark at each."""
 
 _STYLE = {
     "font.family": "sans-serif",
@@ -115,6 +122,24 @@ def field_norm(values: np.ndarray) -> tuple[Normalize, str]:
     return Normalize(low, high if high > low else low + 1.0), SEQUENTIAL
 
 
+def frames_norm(frames: Sequence[np.ndarray]) -> tuple[Normalize, str | Colormap]:
+    """A common colour scale for successive instants of a field.
+
+    Turbulence from random phases starts large: where the first instants exceed the other three quarters by a factor
+    of ``OUTLIER``, and those are alike, the scale is theirs, and the colour bar has pointed ends. The last instant
+    always fits.
+    """
+    values = np.stack(frames)
+    sizes = [float(np.abs(f[np.isfinite(f)]).max(initial=0.0)) for f in frames]
+    usual = max(float(np.quantile(sizes, 0.75, method="lower")), sizes[-1])
+    if len(frames) < 3 or not 0 < OUTLIER * usual < max(sizes) or usual > OUTLIER * sizes[-1]:
+        return field_norm(values)
+    scale, name = field_norm(np.clip(values, -usual, usual))
+    cmap: Any = matplotlib.colormaps[name].copy()
+    cmap.colorbar_extend = "both" if name == DIVERGING else "max" if np.nanmax(values) > usual else "min"
+    return scale, cmap
+
+
 def error_norm(errors: Sequence[np.ndarray]) -> Normalize:
     """A common logarithmic scale for pointwise errors, whole decades, at most twelve."""
     positive = [e[np.isfinite(e) & (e > 0)] for e in errors]
@@ -132,11 +157,16 @@ def time_colors(count: int) -> list[Any]:
     return [ramp(i / max(count - 1, 1)) for i in range(count)]
 
 
+def symbol(name: str) -> str:
+    """A field or a coordinate as figures write it: a single letter in italics, time as t."""
+    short = {"time": "t"}.get(name, name)
+    return f"${short}$" if len(short) == 1 else short
+
+
 def axis_label(ds: xr.Dataset, name: str) -> str:
     """``name (unit)``, or the name alone for a pure number; exponents of CF units such as ``m s-1`` are raised."""
-    symbol = {"time": "t"}.get(name, name)
     unit = ds[name].attrs.get("units", "1") if name in ds else "1"
-    shown = f"${symbol}$" if len(symbol) == 1 else symbol
+    shown = symbol(name)
     raised = re.sub(r"(?<=[A-Za-z])(-?[0-9]+)", lambda power: f"$^{{{power[1]}}}$", unit)
     return shown if unit in ("1", "") else f"{shown} ({raised})"
 
@@ -146,6 +176,25 @@ def colour_bar(fig: Figure, artist: Any, ax: Axes, label: str) -> None:
     bar = fig.colorbar(artist, cax=ax.inset_axes((1.025, 0.0, 0.035, 1.0)), label=label)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=2)
+
+
+def draw_spectrum(ax: Axes, k: np.ndarray, power: np.ndarray, **style: Any) -> None:
+    """One spectrum on logarithmic axes; modes that are not a number are passed over, and few modes get marks."""
+    shown = np.isfinite(power)
+    marks = {"marker": "o", "ms": 2.5} if 0 < shown.sum() <= FEW else {}
+    ax.loglog(k[shown], power[shown], **(style | marks))
+
+
+def finish_spectrum(ax: Axes, name: str) -> None:
+    """Labels, and axes that span at least a decade."""
+    for axis, limits, set_limits in ((ax.xaxis, ax.get_xlim(), ax.set_xlim), (ax.yaxis, ax.get_ylim(), ax.set_ylim)):
+        if limits[1] < 10 * limits[0]:
+            middle = (limits[0] * limits[1]) ** 0.5
+            set_limits(middle / 10, middle * 10)
+        axis.set_minor_formatter(NullFormatter())
+    ax.set_xlabel("wavenumber $k$")
+    ax.set_ylabel(f"power of {symbol(name)}")
+    ax.grid(axis="y")
 
 
 def frame_map(ax: Axes) -> None:

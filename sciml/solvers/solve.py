@@ -68,7 +68,7 @@ def solve(
     problem : what to solve.
     points : samples per axis; the published resolution by default.
     dt : time step. By default the published one where the grid is not finer than the published grid (and the scheme is
-        exponential, implicit-explicit or the default one), else a step from the rate of the explicitly treated part,
+        exponential, implicit-explicit or the default one of fixed step), else a step from the rate of the explicitly treated part,
         watched and shortened when that rate grows. A step that does not divide the interval between two output times
         is shortened until it does.
     times : number of equal output intervals in [0, end] (entry 0 is the initial state), or the output times
@@ -101,7 +101,7 @@ def solve(
     if initial is None:
         source = generator if generator is not None else torch.Generator().manual_seed(seed)
         initial = problem.initial_state(grid, source, samples=samples)
-    published = chosen in SPECTRAL or method is None
+    published = chosen in SPECTRAL or (method is None and chosen != "dopri5")  # which controls its error
     if dt is None and problem.dt is not None and published and all(n <= m for n, m in zip(grid.shape, problem.points, strict=True)):
         dt = problem.dt
     if dt is not None:
