@@ -24,6 +24,7 @@ from sciml.core.loading import load_problem
 from sciml.core.problem import Problem, Profile
 from sciml.io.dataset import grid_of, to_dataset, to_tensor
 from sciml.io.netcdf import load, save
+from sciml.io.reference import read_reference
 from sciml.methods import measure, registry
 from sciml.methods.base import Method, Run, Settings
 from sciml.methods.measure import Meter, check_device
@@ -35,7 +36,7 @@ from sciml.report.figures import plot
 from sciml.report.lattice import on_lattice
 from sciml.report.metrics import errors, mean_drift
 from sciml.report.style import axis_label, check_picture, error_norm, field_norm, frames_norm
-from sciml.report.truth import CertifiedRun, ExactSolution, Pair, relative_l2
+from sciml.report.truth import CertifiedRun, ExactSolution, Pair, ReferenceFile, relative_l2
 from sciml.solvers.solve import solve
 
 

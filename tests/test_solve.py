@@ -128,3 +128,10 @@ def test_bad_input() -> None:
             sciml.solve(problem, device="cuda")
     with pytest.raises(sciml.UnsupportedError, match="ConservationLaw"):
         sciml.solve(problem, method="finite_volume")
+
+
+def test_progress_reaches_the_end_and_never_goes_back() -> None:
+    for method in ("etdrk4", "dopri5"):
+        seen: list[float] = []
+        sciml.solve(ks.kassam2005(), points=32, end=4.0, times=4, method=method, progress=seen.append)
+        assert seen[-1] == 1.0 and seen == sorted(seen) and len(seen) >= 4

@@ -50,11 +50,11 @@ class Classical(Method):
         self._solve(problem, settings, (0.0, 1e-3 * settings.times[1]))
 
     def solve(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> Run:
-        ds = self._solve(problem, settings, settings.times)
+        ds = self._solve(problem, settings, settings.times, progress)
         cost = {key: float(ds.attrs[key]) for key in ("dt", "steps") if key in ds.attrs}
         return Run(ds, f"step: {ds.attrs['dt_reason']}", cost)
 
-    def _solve(self, problem: Problem, settings: Settings, times: Sequence[float]) -> xr.Dataset:
+    def _solve(self, problem: Problem, settings: Settings, times: Sequence[float], progress: Progress | None = None) -> xr.Dataset:
         return solve(
             problem,
             points=settings.points,
@@ -64,6 +64,7 @@ class Classical(Method):
             seed=settings.seed,
             dtype=settings.dtype or torch.float64,
             device=settings.device,
+            progress=progress or False,
         )
 
 

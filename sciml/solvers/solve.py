@@ -42,6 +42,7 @@ class Run:
     grid: Grid
     method: str
     dt: float | None
+    dt_reason: str
     report: Callable[[float], None]
 
 
@@ -59,7 +60,7 @@ def solve(
     generator: torch.Generator | None = None,
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
-    progress: bool = False,
+    progress: bool | Callable[[float], None] = False,
 ) -> xr.Dataset:
     """Integrate a problem by a classical scheme.
 
@@ -79,7 +80,7 @@ def solve(
     samples : number of initial states to draw; None for one, without a sample axis.
     seed, generator : of random initial laws.
     dtype, device : of the computation.
-    progress : show a bar on standard error.
+    progress : True shows a bar on standard error; a function is called with the fraction done.
 
     Returns
     -------
@@ -101,20 +102,23 @@ def solve(
     if initial is None:
         source = generator if generator is not None else torch.Generator().manual_seed(seed)
         initial = problem.initial_state(grid, source, samples=samples)
+    dt_reason = "asked for"
     published = chosen in SPECTRAL or (method is None and chosen != "dopri5")  # which controls its error
     if dt is None and problem.dt is not None and published and all(n <= m for n, m in zip(grid.shape, problem.points, strict=True)):
-        dt = problem.dt
+        dt, dt_reason = problem.dt, "published with the problem"
     if dt is not None:
         check_step(dt, who="solve")
 
     started = clock.perf_counter()
     layout = "{l_bar}{bar}| {elapsed}<{remaining}"
-    with tqdm(total=100, disable=not progress, desc=f"{problem.name} {chosen}", unit="%", bar_format=layout, mininterval=0.5) as bar:
+    with tqdm(total=100, disable=progress is not True, desc=f"{problem.name} {chosen}", unit="%", bar_format=layout, mininterval=0.5) as bar:
 
         def report(reached: float) -> None:
             bar.update(100 * reached / instants[-1] - bar.n)
+            if callable(progress):
+                progress(reached / instants[-1])
 
-        run = Run(problem, equation, grid, chosen, dt, report)
+        run = Run(problem, equation, grid, chosen, dt, dt_reason, report)
         with torch.no_grad(), np.errstate(all="ignore"):  # a blow-up is reported by check_finite
             states, facts = _integrate(run, initial, instants)
     facts = {"method": chosen, "method_reason": reason, "seed": None if generator is not None else seed, **facts}
@@ -190,7 +194,7 @@ def _march(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str
                 run.report(now)
         states.append(u)
         smallest, steps = min(smallest, h), steps + count
-    reason = "from the rate of the explicit part" if automatic else "given"
+    reason = "from the rate of the explicit part" if automatic else run.dt_reason
     return torch.stack(states), {"dt": smallest, "dt_reason": reason, "steps": steps}
 
 
