@@ -176,6 +176,19 @@ def test_imperfect_models_have_the_published_errors(case: int, percent: float) -
     assert abs(float(off.norm() / math.sqrt(3)) * 100 - percent) < 0.006
 
 
+def test_mixed_imperfect_models_by_their_coefficients() -> None:
+    """Their errors do not tell which coefficient is wrong."""
+    assert kuramoto_sivashinsky.IMPERFECT_MODELS[11] == (0.0, 0.5, 2.0) and kuramoto_sivashinsky.IMPERFECT_MODELS[12] == (0.5, 0.0, 1.0)
+
+
+def test_cvitanovic2010_draws_seven_waves_of_the_stated_size() -> None:
+    problem = kuramoto_sivashinsky.cvitanovic2010()
+    u = problem.initial_state(problem.grid(), torch.Generator().manual_seed(0), samples=800)
+    power = torch.fft.rfft(u, norm="forward").abs().square().mean((0, 1))
+    assert float(power[[0, *range(8, 33)]].max()) < 1e-25
+    assert float(power[1:8].mean()) == pytest.approx(0.01, rel=0.05)
+
+
 def test_mojgani2022_starts_from_its_profile() -> None:
     problem = kuramoto_sivashinsky.mojgani2022()
     grid = problem.grid()
@@ -312,6 +325,7 @@ def test_raissi_allen_cahn_file() -> None:
         ("korteweg_de_vries:zabusky1965", {"dispersion": 0.000484}, 2.0, 3.6 / math.pi),
         ("korteweg_de_vries:one_soliton", {"dispersion": 1.0}, 2 * math.pi, 0.005),
         ("allen_cahn:raissi2019", {"diffusivity": 1e-4, "reaction": 5.0}, 2.0, 1.0),
+        ("allen_cahn:front", {"diffusivity": 0.01, "reaction": 1.0}, 6.0, 5.0),
         ("advection:krishnapriyan2021", {"speed": 30.0, "diffusivity": 0.0}, 2 * math.pi, 1.0),
         ("advection:mojgani2023", {"speed": 50.0, "diffusivity": 0.01}, 2 * math.pi, 1.0),
         ("lorenz:sakov2012", {"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}, None, 250.0),

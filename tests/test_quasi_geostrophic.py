@@ -152,6 +152,13 @@ def test_the_published_pyqg_figures_are_reproduced() -> None:
         assert abs(figures[name] / value - 1) < 0.01, (name, figures[name], value)
 
 
+def test_the_cases_have_their_own_filter() -> None:
+    for problem, strength in ((qg.pyqg_reference(), 18.4), (qg.eddy(), 23.6)):
+        grid = problem.grid()
+        assert problem.filter is not None
+        assert -math.log(float(problem.filter(grid)[0, -1])) == pytest.approx(strength * (0.35 * math.pi) ** 4, rel=1e-9)
+
+
 def test_the_eddy_case_starts_from_stripes_and_noise() -> None:
     problem = qg.eddy()
     u = problem.initial_state(problem.grid(63), samples=60)

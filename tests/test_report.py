@@ -92,6 +92,14 @@ def test_mean_drift_is_relative_to_the_initial_size() -> None:
     assert mean_drift(np.zeros((2, 1, 4))) == 0.0
 
 
+@pytest.mark.parametrize("periodic", [True, False])
+def test_as_many_points_elsewhere_are_not_taken_for_the_own_ones(periodic: bool) -> None:
+    grid = Grid((64,), (2.0,), (periodic,))
+    x = grid.axes()[0].numpy()
+    moved = on_lattice(np.sin(np.pi * x), grid, (x + 0.004,))
+    assert moved == pytest.approx(np.sin(np.pi * (x + 0.004)), abs=1e-5)
+
+
 def test_trigonometric_interpolation_is_exact_and_leaves_own_points_alone() -> None:
     grid = Grid((12, 9), (2.0, 3.0), origin=(0.5, -1.0))
 

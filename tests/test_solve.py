@@ -12,7 +12,9 @@ import scipy.io
 import torch
 
 import sciml
+from sciml.core.domain import Domain
 from sciml.core.equation import Equation
+from sciml.core.problem import Problem, Profile
 from sciml.problems import kuramoto_sivashinsky as ks
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -135,3 +137,20 @@ def test_progress_reaches_the_end_and_never_goes_back() -> None:
         seen: list[float] = []
         sciml.solve(ks.kassam2005(), points=32, end=4.0, times=4, method=method, progress=seen.append)
         assert seen[-1] == 1.0 and seen == sorted(seen) and len(seen) >= 4
+
+
+def test_the_time_goes_on_between_output_times() -> None:
+    class Forced(sciml.Equation):
+        autonomous = False
+
+        def linear(self, u, d):
+            return -1.0 * u
+
+        def nonlinear(self, u, d):
+            return 0.0 * u + math.cos(d.time)
+
+    forced = Problem("test:forced", Forced(), Domain.periodic(1.0), Profile(torch.zeros_like), 1.0, (4,))
+    for method in ("etdrk4", "rk4", "dopri5"):
+        ds = sciml.solve(forced, times=[0.0, 0.4, 1.0], dt=0.02, method=method)
+        exact = [(math.cos(t) + math.sin(t) - math.exp(-t)) / 2 for t in (0.0, 0.4, 1.0)]
+        assert ds["u"].values[:, 0].tolist() == pytest.approx(exact, abs=1e-7), method
