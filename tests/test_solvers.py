@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import pickle
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -279,27 +278,6 @@ def test_steppers_can_be_copied_and_stored(name: str) -> None:
     expected = sciml.rollout(step, u, 3)
     for twin in (copy.copy(step), copy.deepcopy(step), pickle.loads(pickle.dumps(step))):
         assert torch.equal(sciml.rollout(twin, u, 3), expected)
-
-
-def test_padding_scratch_is_invisible() -> None:
-    """Same values with and without scratch memory, no leak between shapes, threads or differentiation modes."""
-    grid = sciml.Grid((16, 12), (1.0, 2.0))
-    transform = Fourier(grid, degree=2).transform
-    generator = torch.Generator().manual_seed(0)
-    c = [transform.forward(torch.randn((b, 1, 16, 12), generator=generator, dtype=torch.float64)) for b in (1, 3, 1)]
-    plain = [torch.fft.irfft(torch.fft.ifft(v, dim=-2, norm="forward"), 12, norm="forward") for v in c]
-    first = transform.inverse(c[0])
-    kept = first.clone()
-    for v, expected in zip(c, plain, strict=True):
-        assert torch.equal(transform.inverse(v), expected)
-    assert torch.equal(first, kept)
-    value, tangent = sciml.tangent_linear(transform.inverse, c[0], c[2])
-    assert torch.allclose(value, plain[0]) and torch.allclose(tangent, plain[2])
-    assert torch.allclose(torch.func.vmap(transform.inverse)(c[1]), plain[1])
-    with ThreadPoolExecutor(4) as pool:
-        for _ in range(20):
-            results = list(pool.map(transform.inverse, c))
-            assert all(torch.equal(a, b) for a, b in zip(results, plain, strict=True))
 
 
 def test_a_filter_acts_after_every_step() -> None:

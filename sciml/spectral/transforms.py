@@ -7,7 +7,6 @@ Convention: ``norm="forward"``, so that coefficients do not depend on resolution
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,10 +16,7 @@ from torch import Tensor
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 from sciml.core.symbol import Symbol, grid_symbol_engine
-from sciml.core.tangent import constant, undifferentiated
-
-LARGEST_SCRATCH = 8 << 20
-"""Bytes."""
+from sciml.core.tangent import constant
 
 _counters: list[list[int]] = []
 
@@ -75,7 +71,6 @@ class Transform:
         self.grid = grid
         self.keep = keep
         half = grid.shape[-1] // 2 + 1
-        self._scratch = threading.local()
         self.stored = half if keep is None or grid.ndim == 1 else keep[-1] + 1
         self.modes = (*grid.shape[:-1], self.stored)
         self.mask: Tensor | None = None
@@ -84,9 +79,6 @@ class Transform:
             for k, n, length in zip(self.symbols().k, keep, grid.lengths, strict=True):
                 inside = inside & (k.abs() < 2 * math.pi / length * (n + 0.5))
             self.mask = inside.to(grid.dtype)
-
-    def __reduce__(self) -> tuple[type[Transform], tuple[Grid, tuple[int, ...] | None]]:
-        return Transform, (self.grid, self.keep)  # scratch memory belongs to a thread and does not travel
 
     def symbols(self, channels: int = 1) -> Symbol:
         """The symbol engine on this transform's modes, in the grid's precision."""
@@ -131,26 +123,7 @@ class Transform:
         self._count(c)
         for axis in range(-self.grid.ndim, -1):
             c = torch.fft.ifft(c, dim=axis, norm="forward")
-        return torch.fft.irfft(self._padded(c), self.grid.shape[-1], norm="forward")
-
-    def _padded(self, c: Tensor) -> Tensor:
-        """``c`` with the cropped modes as zeros, in scratch memory of this thread whose zeros are written once.
-
-        torch pads by itself, but into fresh memory each time. Where something differentiates through the copy, or the
-        scratch would be large, that is left to torch.
-        """
-        half = self.grid.shape[-1] // 2 + 1
-        size = c.numel() // c.shape[-1] * half * c.element_size()
-        if self.stored == half or c.device.type != "cpu" or size > LARGEST_SCRATCH or not undifferentiated(c):
-            return c
-        scratch: Tensor | None = getattr(self._scratch, "zeros", None)
-        if scratch is None or scratch.shape[:-1] != c.shape[:-1] or scratch.dtype != c.dtype:
-            scratch = self._scratch.zeros = torch.zeros((*c.shape[:-1], half), dtype=c.dtype)
-        try:
-            scratch[..., : self.stored] = c.detach()
-        except RuntimeError:  # inside torch.func transforms a tensor has no memory to copy
-            return c
-        return scratch
+        return torch.fft.irfft(c, self.grid.shape[-1], norm="forward")
 
     def _count(self, array: Tensor) -> None:
         if _counters:
