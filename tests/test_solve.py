@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sciml.core.domain import Domain
 from sciml.core.equation import Equation
 from sciml.core.problem import Problem, Profile
 from sciml.problems import kuramoto_sivashinsky as ks
+from sciml.problems.burgers import Burgers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -154,3 +156,28 @@ def test_the_time_goes_on_between_output_times() -> None:
         ds = sciml.solve(forced, times=[0.0, 0.4, 1.0], dt=0.02, method=method)
         exact = [(math.cos(t) + math.sin(t) - math.exp(-t)) / 2 for t in (0.0, 0.4, 1.0)]
         assert ds["u"].values[:, 0].tolist() == pytest.approx(exact, abs=1e-7), method
+
+
+def test_the_automatic_step_shortens_when_the_explicit_part_becomes_faster() -> None:
+    """From small noise the advection of Kuramoto-Sivashinsky grows until it limits the step."""
+    problem = sciml.Problem(
+        name="user:growing",
+        equation=ks.KuramotoSivashinsky(),
+        domain=sciml.Domain.periodic(22.0),
+        initial=sciml.Profile(lambda x: 1e-2 * torch.cos(2 * math.pi * 2 * x / 22.0)),
+        horizon=100.0,
+        points=(32,),
+    )
+    early = sciml.solve(problem, end=1.0, times=1)
+    late = sciml.solve(problem, end=60.0, times=30)
+    assert late.attrs["dt"] < 0.5 * early.attrs["dt"]
+    reference = sciml.solve(problem, end=60.0, times=30, dt=0.01)
+    assert float(abs(late["u"] - reference["u"]).max()) < 5e-2
+
+
+def test_inviscid_conservation_laws_go_to_finite_volumes() -> None:
+    burgers = sciml.load_problem("burgers:li2021")
+    for viscosity, method in ((0.0, "finite_volume"), (torch.zeros(2, dtype=torch.float64), "finite_volume"), (0.1, "etdrk4")):
+        problem = replace(burgers, equation=Burgers(viscosity))
+        ds = sciml.solve(problem, points=32, times=1, end=0.01, samples=2)
+        assert ds.attrs["method"] == method, viscosity
