@@ -181,3 +181,11 @@ def test_inviscid_conservation_laws_go_to_finite_volumes() -> None:
         problem = replace(burgers, equation=Burgers(viscosity))
         ds = sciml.solve(problem, points=32, times=1, end=0.01, samples=2)
         assert ds.attrs["method"] == method, viscosity
+
+
+def test_an_automatic_step_that_proves_too_long_is_cut() -> None:
+    """The porous medium starts empty, where the rate is zero, and is then filled through the wall."""
+    problem = sciml.load_problem("porous_medium:pme", {"exponent": 1.0})
+    ds = sciml.solve(problem, points=50, times=10, method="rk4")
+    exact = problem.exact_state(problem.grid(50), 1.0)[0].numpy()
+    assert np.abs(ds["u"].values[-1] - exact).max() < 2e-2

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from sciml.core.checks import check_finite, check_step
 from sciml.core.equation import Equation
-from sciml.core.errors import InputError
+from sciml.core.errors import BlowUpError, InputError
 from sciml.core.grid import Grid
 from sciml.core.problem import Problem
 from sciml.core.propagator import Stepper
@@ -31,6 +31,8 @@ from sciml.solvers.scipy_bridge import scipy_solve
 
 CHECK_EVERY = 50
 """Steps between looks for a blow-up."""
+RETRIES = 4
+"""How often an automatic step is cut to a quarter after a blow-up."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +171,14 @@ def _integrate(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict
 
 
 def _march(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str, Any]]:
-    """Fixed steps between output times; an automatic step is shortened when the explicit part becomes faster."""
+    """Fixed steps between output times; an automatic step is shortened when the explicit part becomes faster.
+
+    The rate is known where it was measured. If the solution still blows up under an automatic step, the interval is
+    taken again with a quarter of it, up to :data:`RETRIES` times in all.
+    """
     automatic = run.dt is None
     dt = _automatic_step(run, u, 0.0) if run.dt is None else run.dt
-    smallest, steps = math.inf, 0
+    smallest, steps, retries = math.inf, 0, 0
     limit = 1e8 * max(1.0, float(u.abs().max()))
     states = [u]
     step: Stepper | None = None
@@ -180,22 +186,37 @@ def _march(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str
     for start, stop in pairwise(instants):
         if automatic:
             dt = min(dt, _automatic_step(run, states[-1], start))
-        count = max(1, math.ceil((stop - start) / dt - 1e-9))
-        h = (stop - start) / count
-        if step is None or abs(step.dt - h) > 1e-12 * h:
-            step = make_stepper(run.problem, run.grid, run.method, h)
-            state = step.encode(states[-1], start)
-        for n in range(count):
-            state = step.advance(state, start + n * h)
-            if (n + 1) % CHECK_EVERY == 0 or n + 1 == count:
-                now = start + (n + 1) * h
-                u = step.decode(state)
-                check_finite(u, run.grid, time=now, dt=h, fields=run.equation.fields, scheme=run.method, limit=limit)
-                run.report(now)
+        while True:
+            count = max(1, math.ceil((stop - start) / dt - 1e-9))
+            h = (stop - start) / count
+            if step is None or abs(step.dt - h) > 1e-12 * h:
+                step = make_stepper(run.problem, run.grid, run.method, h)
+                state = step.encode(states[-1], start)
+            try:
+                state, u = _interval(run, step, state, start, count, limit)
+                break
+            except BlowUpError:
+                retries += 1
+                if not automatic or retries > RETRIES:
+                    raise
+                dt, step = h / 4, None
         states.append(u)
         smallest, steps = min(smallest, h), steps + count
     reason = "from the rate of the explicit part" if automatic else run.dt_reason
     return torch.stack(states), {"dt": smallest, "dt_reason": reason, "steps": steps}
+
+
+def _interval(run: Run, step: Stepper, state: Any, start: float, count: int, limit: float) -> tuple[Any, Tensor]:
+    """The working state and the field ``count`` steps later, looked at for a blow-up on the way."""
+    u = None
+    for n in range(0, count, CHECK_EVERY):
+        stop = min(n + CHECK_EVERY, count)
+        state = step.march(state, start + n * step.dt, stop - n)
+        u, now = step.decode(state), start + stop * step.dt
+        check_finite(u, run.grid, time=now, dt=step.dt, fields=run.equation.fields, scheme=run.method, limit=limit)
+        run.report(now)
+    assert u is not None
+    return state, u
 
 
 def _automatic_step(run: Run, u: Tensor, time: float) -> float:
