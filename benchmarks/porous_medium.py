@@ -50,10 +50,10 @@ def measure(problem: sciml.Problem, points: int, steps: int, end: float, **setti
     if "barenblatt" in problem.name:
         row["mass_drift"] = float((mass / mass[0] - 1).abs().max())
     else:
-        row["mass_error"] = float(mass[-1]) - problem.equation.mass(end)  # type: ignore[operator]
+        row["mass_error"] = float(mass[-1]) - problem.equation.mass(end)
     if problem.name.endswith("stefan"):
-        front = float((states[-1, 0] > problem.equation.threshold / 2).sum()) / points  # type: ignore[operator]
-        row["front_error_in_cells"] = (front - problem.equation.front(end)) * points  # type: ignore[operator]
+        front = float((states[-1, 0] > problem.equation.threshold / 2).sum()) / points
+        row["front_error_in_cells"] = (front - problem.equation.front(end)) * points
     return row
 
 

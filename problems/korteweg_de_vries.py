@@ -118,7 +118,8 @@ def invariants(u: Tensor, grid: Grid, dispersion: float = 1.0) -> tuple[Tensor, 
     d = Fourier(grid)
     slope = d.values(d.x(d.field(u)))
     h = grid.cell_volume
-    return tuple(h * q.sum((-2, -1)) for q in (u, u**2, u**3 / 3 - dispersion * slope**2))  # type: ignore[return-value]
+    mass, momentum, energy = (h * q.sum((-2, -1)) for q in (u, u**2, u**3 / 3 - dispersion * slope**2))
+    return mass, momentum, energy
 
 
 def _soliton_problem(name: str, wavenumbers: Sequence[float], positions: Sequence[float], horizon: float, dt: float, reference: str) -> Problem:

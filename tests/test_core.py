@@ -46,7 +46,7 @@ class TestGrid:
     def test_conversions(self):
         grid = Grid((4,), (2.0,)).to(dtype=torch.float32).resized(8)
         assert grid.shape == (8,) and grid.axes()[0].dtype == torch.float32 and grid.lengths == (2.0,)
-        assert Grid(8, 2.0, periodic=False).periodic == (False,)  # type: ignore[arg-type]
+        assert Grid(8, 2.0, periodic=False).periodic == (False,)
         assert Grid((), ()).points() == () and Grid((4, 6), (1.0, 1.0)).resized((8, 2)).shape == (8, 2)
 
     @pytest.mark.parametrize(

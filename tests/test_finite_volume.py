@@ -297,7 +297,7 @@ def test_linear_profiles_are_steady(implicit: bool, walls: tuple[Boundary, Bound
 def test_mass_enters_through_neumann_walls(implicit: bool, law: ConservationLaw) -> None:
     """Without a source, d/dt of the mass is k u_x at the upper wall minus k u_x at the lower one, here 0 minus -0.5 k."""
     if isinstance(law, Layered):
-        law.source = lambda u, d: None  # type: ignore[method-assign]
+        law.source = lambda u, d: None
     domain = Domain.box(0.0, 1.0, Neumann(-0.5), Neumann(0.0))
     grid = domain.grid(16)
     u = torch.zeros(1, 16, dtype=F64)

@@ -52,7 +52,7 @@ def test_trajectories_agree_with_scipy(case: str, rhs: object, end: float) -> No
     u = problem.initial_state(grid)
     steps = round(end / problem.dt) * 10
     ours = rollout(RK4(problem.equation, grid, problem.dt / 10), u, steps, every=steps)[-1]
-    truth = solve_ivp(lambda t, y: rhs(y), (0, end), u.reshape(-1).numpy(), rtol=1e-11, atol=1e-12, method="DOP853").y[:, -1]  # type: ignore[operator]
+    truth = solve_ivp(lambda t, y: rhs(y), (0, end), u.reshape(-1).numpy(), rtol=1e-11, atol=1e-12, method="DOP853").y[:, -1]
     assert float((ours.reshape(-1) - torch.as_tensor(truth)).abs().max()) < 1e-5
     assert float((ours - u).abs().max()) > 0.5
 

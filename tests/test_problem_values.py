@@ -155,7 +155,7 @@ def test_kuramoto_sivashinsky_published_file() -> None:
     # x_j = jL/N, j = 1..N, on their own grid
     length = grid.lengths[0]
     shifted = type(grid)((1024,), (length,), origin=(length / 1024,))
-    step = ETDRK4(problem.equation, shifted, 0.025, dealias=False)  # type: ignore[arg-type]
+    step = ETDRK4(problem.equation, shifted, 0.025, dealias=False)
     with torch.no_grad():
         u = rollout(step, problem.initial_state(shifted), 2800, every=16)[:, 0]
     error = (u - truth[: len(u)]).norm(dim=1) / truth[: len(u)].norm(dim=1)
@@ -172,7 +172,7 @@ def test_imperfect_models_have_the_published_errors(case: int, percent: float) -
     truth = kuramoto_sivashinsky.mojgani2022().equation
     assert (truth.advection, truth.antidiffusion, truth.hyperdiffusion) == (1.0, 1.0, 1.0)
     equation = problem.equation
-    off = torch.tensor([equation.advection, equation.antidiffusion, equation.hyperdiffusion]) - 1  # type: ignore[arg-type]
+    off = torch.tensor([equation.advection, equation.antidiffusion, equation.hyperdiffusion]) - 1
     assert abs(float(off.norm() / math.sqrt(3)) * 100 - percent) < 0.006
 
 
@@ -207,7 +207,7 @@ def test_bocquet2019_scatters_around_the_profile_with_the_stated_variance() -> N
 def test_kuramoto_sivashinsky_is_galilean_invariant_and_keeps_its_mean() -> None:
     problem = kuramoto_sivashinsky.cvitanovic2010()
     grid = problem.grid()
-    step = ETDRK4(problem.equation, grid, 0.05)  # type: ignore[arg-type]
+    step = ETDRK4(problem.equation, grid, 0.05)
     u0 = problem.initial_state(grid)
     with torch.no_grad():
         plain, boosted = (rollout(step, u0 + c, 200, every=200)[-1, 0] for c in (0.0, 0.5))

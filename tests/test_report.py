@@ -16,6 +16,7 @@ import torch
 import xarray as xr
 from PIL import Image
 
+from sciml.core.checks import check_device
 from sciml.core.domain import Dirichlet, Domain
 from sciml.core.equation import Equation
 from sciml.core.errors import BlowUpError, InputError, UnsupportedError
@@ -27,7 +28,7 @@ from sciml.io.netcdf import load, save
 from sciml.io.reference import read_reference
 from sciml.methods import measure, registry
 from sciml.methods.base import Method, Run, Settings
-from sciml.methods.measure import Meter, check_device
+from sciml.methods.measure import Meter
 from sciml.report.animation import animate
 from sciml.report.compare import compare
 from sciml.report.document import memory, seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from sciml.core.errors import BlowUpError, InputError
@@ -49,3 +50,17 @@ def check_finite(u: Tensor, grid: Grid, *, time: float, dt: float, fields: tuple
         f"{scheme}: field {fields[worst]} {what} at t={time:.6g} with dt={dt:.3g}. "
         f"Try a smaller step (dt={dt / 4:.3g}), more points, or an exponential or implicit scheme if the equation is stiff."
     )
+
+
+def check_device(device: torch.device | str) -> torch.device:
+    """The device called ``device``; raise :class:`InputError` unless it exists and works on this machine."""
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # unknown name, no such hardware, no kernels for it
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        known = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+        raise InputError(f"Device {str(device)!r} cannot be used here ({reason}); available: {', '.join(known)}.") from error
+    if found.type == "meta":
+        raise InputError("Device 'meta' holds no values; give cpu, cuda or mps.")
+    return found

@@ -138,8 +138,8 @@ class _Network:
     def __call__(self, *args: Any) -> Any:
         if any(isinstance(a, Derivatives) for a in args):
             return self._traced(*args)
-        field = next(a for a in args if isinstance(a, SymPyField))
-        return field.engine.named(self.__name__, args)  # type: ignore[attr-defined]
+        engine: Any = next(a for a in args if isinstance(a, SymPyField)).engine
+        return engine.named(self.__name__, args)
 
 
 def _named(equation: Any, rows: Callable[[Any], list[Any]]) -> list[Any]:

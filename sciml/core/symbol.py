@@ -27,15 +27,17 @@ class SymbolField(Field):
         self.row = row
 
     def apply(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Field:
+        engine = self.engine
+        assert isinstance(engine, Symbol)
         if function is torch.neg:
-            return SymbolField(self.engine, -self.row)  # type: ignore[arg-type]
+            return SymbolField(engine, -self.row)
         if function in (torch.add, torch.sub) and all(isinstance(a, SymbolField) for a in args):
-            return SymbolField(self.engine, function(args[0].row, args[1].row))  # type: ignore[arg-type]
+            return SymbolField(engine, function(args[0].row, args[1].row))
         if function in (torch.mul, torch.div) and not (isinstance(args[0], Field) and isinstance(args[1], Field)):
             if function is torch.div and isinstance(args[1], Field):
                 raise _not_linear("divides by the unknown")
-            a, b = (x.row if isinstance(x, SymbolField) else _coefficient(x, self.engine) for x in args)
-            return SymbolField(self.engine, function(a, b))  # type: ignore[arg-type]
+            a, b = (x.row if isinstance(x, SymbolField) else _coefficient(x, engine) for x in args)
+            return SymbolField(engine, function(a, b))
         if function is torch.pow and args[1] == 1:
             return self
         raise _not_linear(f"applies {getattr(function, '__name__', function)} to the unknown or adds a constant")

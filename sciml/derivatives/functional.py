@@ -13,6 +13,7 @@ from sciml.core.derivatives import Derivatives
 from sciml.core.equation import ResidualForm
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.field import ELEMENTWISE, Field, map_fields
+from sciml.derivatives.spacetime import SpaceTime
 
 PointFunction = Callable[[Tensor], Tensor]
 InverseLaplacian = Callable[[Field, float], Any]
@@ -54,7 +55,7 @@ class FunctionalField(Field):
         return FunctionalField(self.engine, value, max(fields))
 
 
-class Functional(Derivatives):
+class Functional(SpaceTime):
     r"""Derivatives by nested ``torch.func.jvp`` of functions of a point; everything can be ``vmap``-ed and ``jacrev``-ed.
 
     Use it where per-point derivatives with respect to network weights are needed (Gauss-Newton, natural gradient).
@@ -125,12 +126,6 @@ class Functional(Derivatives):
     def values(self, u: Field) -> Tensor:
         raise UnsupportedError("the Functional engine's fields are functions; use d.evaluate(field, points).")
 
-    def partial(self, u: Field, axis: int, order: int) -> Field:
-        return self._repeated(u, axis + 1, order)
-
-    def t(self, u: Field, order: int = 1) -> Field:
-        return self._repeated(u, 0, order)
-
     def inverse_laplacian(self, u: Field, shift: float = 0.0) -> Field:
         if self.inverse is None:
             raise UnsupportedError(
@@ -144,7 +139,7 @@ class Functional(Derivatives):
 
     def split(self, u: Field) -> tuple[Field, ...]:
         own = self._own(u)
-        return tuple(FunctionalField(self, lambda z, i=i: _component(own(z), i), 1) for i in range(own.channels))  # type: ignore[misc]
+        return tuple(FunctionalField(self, bound(_channel, field=own, index=i), 1) for i in range(own.channels))
 
     def stack(self, *fields: Field) -> Field:
         own = [self._own(f) for f in fields]
@@ -203,6 +198,10 @@ class PointResidual(nn.Module):
 
 def _component(z: Tensor, index: int) -> Tensor:
     return z[index : index + 1]
+
+
+def _channel(z: Tensor, field: FunctionalField, index: int) -> Tensor:
+    return _component(field(z), index)
 
 
 def _refuse_samples(coefficient: Any) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from sciml.core.derivatives import Derivatives, channel_split
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.field import Field, ValueField
+from sciml.derivatives.spacetime import SpaceTime
 
 InverseLaplacian = Callable[[Field, float], Any]
 
@@ -26,7 +27,7 @@ class PointsField(ValueField):
         self.gradient: tuple[PointsField, ...] | None = None
 
 
-class Points(Derivatives):
+class Points(SpaceTime):
     r"""Derivatives by automatic differentiation at points :math:`(t, x, y, \dots)`, all inside the graph.
 
     One backward pass gives the gradient in time and space together and is kept on the field, so that ``d.t(u)``,
@@ -84,12 +85,6 @@ class Points(Derivatives):
         value = self._own(u).value
         batch = self.inputs[0].shape[:-1]
         return value if value.ndim > len(batch) else value.expand(*batch, 1)
-
-    def partial(self, u: Field, axis: int, order: int) -> Field:
-        return self._repeated(u, axis + 1, order)
-
-    def t(self, u: Field, order: int = 1) -> Field:
-        return self._repeated(u, 0, order)
 
     def inverse_laplacian(self, u: Field, shift: float = 0.0) -> Field:
         if self.inverse is None:

@@ -171,13 +171,13 @@ def record(equation: Equation, engine: Fourier) -> Program | None:
     The program is checked once against the fields it replaces, on a random state.
     """
     recording = Recording(engine)
-    recorder = copy.copy(engine)
-    recorder.transform = RecordingTransform(recording, engine.transform)  # type: ignore[assignment]
+    recorder: Any = copy.copy(engine)  # its transform takes symbols where the engine's takes tensors
+    recorder.transform = RecordingTransform(recording, engine.transform)
     channels = len(equation.fields)
     state = Coefficients(recording, [{(STATE, channel): 1.0} for channel in range(channels)])
     with torch.no_grad():
         try:
-            result = equation.nonlinear(recorder.from_coefficients(state), recorder)  # type: ignore[arg-type]
+            result = equation.nonlinear(recorder.from_coefficients(state), recorder)
             if result is None:
                 return None
             recorded = recorder.coefficients(result)

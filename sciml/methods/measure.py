@@ -21,23 +21,8 @@ from types import TracebackType
 
 import torch
 
-from sciml.core.errors import InputError
-
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
-
-
-def check_device(device: str) -> torch.device:
-    """The device called ``device``; raise :class:`InputError` unless it exists and works on this machine."""
-    try:
-        found = torch.device(device)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        known = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-        raise InputError(f"Device {device!r} is not usable on this machine; available: {', '.join(known)}.") from error
-    if found.type == "meta":
-        raise InputError("Device 'meta' holds no values; give cpu, cuda or mps.")
-    return found
 
 
 class Meter:

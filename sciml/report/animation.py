@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -65,6 +66,7 @@ def _frames(ds: xr.Dataset, count: int) -> list[Image.Image]:
             artist.set_array(planes[i].T)
         title.set_text(f"$t$ = {times[i]:.4g}")
         fig.canvas.draw()
-        rgba = np.asarray(fig.canvas.buffer_rgba())  # type: ignore[attr-defined]
+        canvas: Any = fig.canvas  # an Agg canvas, whose pixels the base class does not declare
+        rgba = np.asarray(canvas.buffer_rgba())
         pictures.append(Image.fromarray(rgba[..., :3].copy()).quantize(64))
     return pictures

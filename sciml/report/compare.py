@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from sciml.core.checks import check_device
 from sciml.core.errors import BlowUpError, InputError, SciMLError
 from sciml.core.loading import load_problem
 from sciml.core.problem import Problem
@@ -17,7 +18,6 @@ from sciml.io.dataset import to_tensor
 from sciml.io.netcdf import save
 from sciml.io.reference import read_reference
 from sciml.methods.base import Method, Settings
-from sciml.methods.measure import check_device
 from sciml.methods.registry import find_methods
 from sciml.report.document import write_document
 from sciml.report.metrics import errors, mean_drift

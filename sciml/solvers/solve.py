@@ -15,7 +15,8 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from sciml.core.checks import check_finite, check_step
+from sciml.core.checks import check_device, check_finite, check_step
+from sciml.core.conservation import ConservationLaw
 from sciml.core.equation import Equation
 from sciml.core.errors import BlowUpError, InputError
 from sciml.core.grid import Grid
@@ -93,7 +94,7 @@ def solve(
     InputError, UnsupportedError : what was asked does not fit the problem.
     BlowUpError : the solution stopped being finite or grew without bound.
     """
-    grid = problem.grid(points, dtype=dtype, device=_device(device))
+    grid = problem.grid(points, dtype=dtype, device=check_device(device))
     chosen, reason = choose_method(problem, grid)
     if method is not None and method != chosen:
         chosen, reason = method, "asked for"
@@ -149,7 +150,8 @@ def make_stepper(problem: Problem, grid: Grid, method: str, dt: float) -> Steppe
         kind: Any = SPECTRAL[method]
         step: Stepper = kind(equation, grid, dt, dealias=problem.dealias)
     elif method == "finite_volume":
-        step = FiniteVolumeStepper(equation, grid, dt, boundaries=problem.domain.boundaries)  # type: ignore[arg-type]
+        assert isinstance(equation, ConservationLaw)  # by check_method
+        step = FiniteVolumeStepper(equation, grid, dt, boundaries=problem.domain.boundaries)
     else:
         explicit: Any = EXPLICIT[method]
         step = explicit(equation, grid, dt, engine=engine_of(problem, grid), dealias=problem.dealias)
@@ -228,13 +230,3 @@ def _automatic_step(run: Run, u: Tensor, time: float) -> float:
     rate = explicit_rate(run.problem, run.grid, run.method, u, time)
     # Without an explicit part the horizon alone sets the scale; a hundredth of it resolves a forced linear response.
     return STEP_FRACTION[run.method] / max(rate, 100.0 * STEP_FRACTION[run.method] / run.problem.horizon)
-
-
-def _device(device: torch.device | str) -> torch.device:
-    try:
-        result = torch.device(device)
-        torch.zeros(1, device=result)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device={str(device)!r} cannot be used here ({reason}); use 'cpu', or 'cuda'/'mps' on a machine that has it.") from None
-    return result
