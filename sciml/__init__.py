@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     from sciml.io.dataset import to_tensor as to_tensor
     from sciml.io.netcdf import load as load
     from sciml.io.netcdf import save as save
+    from sciml.io.open import open_data as open_data
     from sciml.io.reference import read_reference as read_reference
+    from sciml.io.trajectories import Trajectories as Trajectories
     from sciml.report.animation import animate as animate
     from sciml.report.compare import compare as compare
     from sciml.report.figures import plot as plot
@@ -89,7 +91,9 @@ _HOME = {
     "sciml.derivatives.stencil": ("Stencil",),
     "sciml.io.dataset": ("grid_of", "to_dataset", "to_tensor"),
     "sciml.io.netcdf": ("load", "save"),
+    "sciml.io.open": ("open_data",),
     "sciml.io.reference": ("read_reference",),
+    "sciml.io.trajectories": ("Trajectories",),
     "sciml.report.animation": ("animate",),
     "sciml.report.compare": ("compare",),
     "sciml.report.figures": ("plot",),

@@ -71,7 +71,12 @@ def grid_of(ds: xr.Dataset) -> Grid:
     """The grid on which a dataset made by :func:`to_dataset` lives."""
     if "grid" not in ds.attrs:
         raise InputError("grid_of: the dataset has no attribute 'grid'; it was not made by sciml. Build sciml.Grid(shape, lengths, ...) by hand.")
-    g = json.loads(ds.attrs["grid"])
+    return recorded_grid(ds.attrs["grid"])
+
+
+def recorded_grid(text: str) -> Grid:
+    """The grid that the attribute ``grid`` of a dataset describes."""
+    g = json.loads(text)
     return Grid(tuple(g["shape"]), tuple(g["lengths"]), tuple(g["periodic"]), tuple(g["origin"]), getattr(torch, g["dtype"]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -45,12 +46,13 @@ def load(path: str | Path) -> xr.Dataset:
     loaded = loaded.set_coords(names)
     labelled: list[xr.Dataset | xr.Variable] = [loaded, *loaded.variables.values()]
     for item in labelled:
-        item.attrs = {key: _python(value) for key, value in item.attrs.items()}
+        item.attrs = {key: python_value(value) for key, value in item.attrs.items()}
     loaded.encoding.clear()
     return loaded
 
 
-def _python(value: object) -> object:
+def python_value(value: Any) -> Any:
+    """A NumPy scalar as the Python number it is; anything else unchanged."""
     if isinstance(value, np.generic):
         return value.item()
     return value
