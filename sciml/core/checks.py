@@ -25,6 +25,14 @@ def check_state(u: Tensor, grid: Grid, channels: int, *, who: str) -> None:
         raise InputError(f"{who}: the state is on {u.device} but the grid is on {grid.device}; use u.to('{grid.device}') or grid.to('{u.device}').")
 
 
+def as_channel(values: Tensor, grid: Grid, name: str) -> Tensor:
+    """Values of one given field as ``(*batch, 1, *space)`` on ``grid``; raise unless they have that shape, or ``(*space)``."""
+    if tuple(values.shape) == grid.shape:
+        values = values.unsqueeze(0)
+    check_state(values, grid, 1, who=f"given field {name}")
+    return values
+
+
 def check_step(dt: float, *, who: str) -> float:
     """The time step as a float; raise unless it is positive and finite."""
     try:

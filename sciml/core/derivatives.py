@@ -105,6 +105,24 @@ class Derivatives(ABC):
         """``u`` itself; a printed equation shows it as ``name`` and gives its definition in a line of its own."""
         return u
 
+    def given(self, name: str, value: Any) -> Any:
+        """A field that is given, not solved for: a number, a function of the coordinates, or values on this engine's grid.
+
+        Boundary conditions, which are the unknown's, do not apply to it. A printed equation shows it as ``name``.
+        """
+        if value is None:
+            raise InputError(f"the given field {name} has no values yet; use equation.with_inputs({{{name!r}: ...}}), or solve a problem with a law.")
+        if isinstance(value, Tensor) and value.numel() > 1:
+            return self.sampled(name, value)
+        if isinstance(value, Tensor) or not callable(value):
+            return value
+        x = self.coordinates()
+        return x[0].apply(value, x, {})
+
+    def sampled(self, name: str, values: Tensor) -> Field:
+        """The given field with these values on the grid, ``(*space)`` or ``(*batch, 1, *space)``; engines without a grid refuse."""
+        raise UnsupportedError(f"{self._name} has no grid on which {name} could have values; give it as a function of the coordinates.")
+
     # -- derived words --------------------------------------------------------------------------------------------
 
     def x(self, u: Field, order: int = 1) -> Field:

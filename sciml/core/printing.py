@@ -13,10 +13,11 @@ from torch import Tensor
 from sciml.core.coefficients import substituted
 from sciml.core.derivatives import Derivatives
 from sciml.core.errors import UnsupportedError
-from sciml.core.symbolic import SPACE, Operator, Shift, SymPy, SymPyField, T, constant_factor
+from sciml.core.symbolic import SPACE, Operator, Shift, SymPy, SymPyField, T, constant_factor, number
 
 if TYPE_CHECKING:
     from sciml.core.equation import Equation, ResidualForm
+    from sciml.core.steady import SteadyEquation
 
 _NEW_LINE = r" \\ "
 NAMES = {
@@ -55,6 +56,19 @@ def residual_latex(form: ResidualForm) -> str:
         return [f"{_sum((expression,))} = 0" for expression in _expressions(result, form)] + _definitions(engine)
 
     return _NEW_LINE.join(_named(form, rows))
+
+
+def balance_latex(equation: SteadyEquation) -> str:
+    r"""``operator = source``, one line per unknown."""
+
+    def rows(equation: SteadyEquation) -> list[str]:
+        engine = SymPy(equation.ndim, equation.fields)
+        left = _expressions(equation.operator(engine.unknown(), engine), equation)
+        f = equation.source(engine)
+        right = (0,) * len(left) if f is None else _expressions(f, equation) if isinstance(f, SymPyField) else (number(f),) * len(left)
+        return [f"{_sum((a,))} = {_sum((sympy.sympify(b),))}" for a, b in zip(left, right, strict=True)] + _definitions(engine)
+
+    return _NEW_LINE.join(_named(equation, rows))
 
 
 def nonlinear_terms(equation: Equation) -> list[str]:

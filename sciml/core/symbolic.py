@@ -177,6 +177,9 @@ class SymPy(Derivatives):
         names = [name] if count == 1 else [f"{name}_{i + 1}" for i in range(count)]
         return SymPyField(self, tuple(sympy.Function(n, real=True)(T, *self.space) for n in names))
 
+    def given(self, name: str, value: Any) -> Field:
+        return SymPyField(self, (sympy.Function(name, real=True)(T, *self.space),))
+
     def coordinates(self) -> tuple[Field, ...]:
         return tuple(SymPyField(self, (s,)) for s in self.space)
 

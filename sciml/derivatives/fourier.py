@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sciml.core.checks import check_state
+from sciml.core.checks import as_channel, check_state
 from sciml.core.derivatives import Derivatives
 from sciml.core.errors import UnsupportedError
 from sciml.core.field import ELEMENTWISE, LINEAR, Field, align, map_fields
@@ -117,6 +117,9 @@ class Fourier(Derivatives):
         check_state(u, self.grid, u.shape[-self.trailing] if u.ndim >= self.trailing else 1, who="Fourier.field")
         # With a band limit the field is the projection of u, in every product as in every derivative.
         return FourierField(self, None, u) if self.transform.mask is None else FourierField(self, self.transform.forward(u))
+
+    def sampled(self, name: str, values: Tensor) -> Field:
+        return self.field(as_channel(values, self.grid, name))
 
     def from_coefficients(self, c: Tensor) -> FourierField:
         """A field from its coefficients in the layout of ``self.transform``."""

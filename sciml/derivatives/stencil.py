@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sciml.core.checks import check_state
+from sciml.core.checks import as_channel, check_state
 from sciml.core.derivatives import Derivatives, channel_split
 from sciml.core.domain import Dirichlet, Neumann
 from sciml.core.errors import InputError, UnsupportedError
@@ -98,6 +98,9 @@ class Stencil(Derivatives):
         if all(self.grid.periodic):
             return CellField(self, u)
         return CellField(self, u, lambda axis, side, points: self._prescribed_trace(u, axis, side, points))
+
+    def sampled(self, name: str, values: Tensor) -> Field:
+        return CellField(self, as_channel(values, self.grid, name))
 
     def values(self, u: Field) -> Tensor:
         value = torch.as_tensor(own(u).value, dtype=self.grid.dtype, device=self.grid.device)

@@ -18,6 +18,7 @@ from sciml.core.domain import Boundary, Periodic
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 from sciml.core.problem import Problem
+from sciml.core.steady import SteadyEquation
 
 CONVENTIONS = "CF-1.11"
 _NOT_COEFFICIENTS = ("training", "degree", "autonomous", "ndim")
@@ -52,19 +53,69 @@ def to_dataset(u: Tensor, times: Sequence[float] | Tensor, grid: Grid, problem: 
         for i, name in enumerate(fields)
     }
     coords: dict[str, Any] = {"time": ("time", t, {"long_name": "time", "units": problem.units.get("t", "1"), "axis": "T"})}
-    for name, x in zip(axes, grid.axes(), strict=True):
-        coords[name] = (name, x.cpu().numpy(), {"long_name": f"position along {name}", "units": problem.units.get(name, "1"), "axis": name.upper()})
+    coords |= _positions(grid, problem)
     if samples:
         coords["sample"] = ("sample", np.arange(u.shape[1]), {"long_name": "sample", "units": "1"})
     return xr.Dataset(variables, coords, _attributes(u, grid, problem, attrs or {}))
 
 
+def to_steady_dataset(u: Tensor, inputs: Tensor, grid: Grid, problem: Problem, attrs: Mapping[str, Any] | None = None) -> xr.Dataset:
+    """A steady solution and the fields that were given for it as a dataset without a time axis; the attribute ``inputs`` names the latter.
+
+    Parameters
+    ----------
+    u : ``(channel, *space)`` or ``(sample, channel, *space)``.
+    inputs : ``(input, *space)`` or ``(sample, input, *space)``, one channel per name in ``problem.equation.inputs``.
+    grid, problem, attrs : as for :func:`to_dataset`.
+    """
+    fields = tuple(problem.equation.fields)
+    given = tuple(problem.equation.inputs) if isinstance(problem.equation, SteadyEquation) else ()
+    samples = u.ndim - 1 - grid.ndim
+    variables: dict[str, Any] = {}
+    lead = ("sample",) if samples else ()
+    for what, array, names in (("solution", u, fields), ("inputs", inputs, given)):
+        expected = (*u.shape[:samples], len(names), *grid.shape)
+        if samples not in (0, 1) or tuple(array.shape) != expected:
+            raise InputError(
+                f"to_steady_dataset: the {what} has shape {tuple(array.shape)}; (channel, *space) or (sample, channel, *space) is expected, with "
+                f"{len(names)} channel(s) {names} and space {grid.shape}."
+            )
+        values = array.detach().cpu().numpy()
+        for i, name in enumerate(names):
+            about = {"long_name": name, "units": problem.units.get(name, "1")}
+            variables[name] = ((*lead, *AXES[: grid.ndim]), np.ascontiguousarray(np.take(values, i, axis=samples)), about)
+    coords = _positions(grid, problem)
+    if samples:
+        coords["sample"] = ("sample", np.arange(u.shape[0]), {"long_name": "sample", "units": "1"})
+    return xr.Dataset(variables, coords, {**_attributes(u, grid, problem, attrs or {}), "inputs": json.dumps(given)})
+
+
 def to_tensor(ds: xr.Dataset) -> Tensor:
-    """The fields of a dataset as one tensor ``(time, *sample, channel, *space)``, in the order of its variables."""
+    """The fields of a dataset as one tensor ``(time, *sample, channel, *space)``, in the order of its variables.
+
+    Steady solutions give ``(*sample, channel, *space)``. Given fields and parameters of samples are left out.
+    """
     axes = [a for a in AXES if a in ds.dims]
-    order = ["time", *(["sample"] if "sample" in ds.dims else []), *axes]
-    arrays = [torch.from_numpy(np.ascontiguousarray(ds[name].transpose(*order).values)) for name in ds.data_vars]
+    order = [*(["time"] if "time" in ds.dims else []), *(["sample"] if "sample" in ds.dims else []), *axes]
+    arrays = [torch.from_numpy(np.ascontiguousarray(ds[name].transpose(*order).values)) for name in field_names(ds)]
     return torch.stack(arrays, dim=len(order) - len(axes))
+
+
+def given_fields(ds: xr.Dataset) -> Tensor:
+    """The given fields of a steady dataset, ``(*sample, input, *space)``."""
+    axes = [a for a in AXES if a in ds.dims]
+    order = [*(["sample"] if "sample" in ds.dims else []), *axes]
+    names = json.loads(ds.attrs.get("inputs", "[]"))
+    if not names:
+        return torch.empty((*(ds.sizes[a] for a in order[: -len(axes)]), 0, *(ds.sizes[a] for a in axes)))
+    arrays = [torch.from_numpy(np.ascontiguousarray(ds[name].transpose(*order).values)) for name in names]
+    return torch.stack(arrays, dim=len(order) - len(axes))
+
+
+def field_names(ds: xr.Dataset) -> list[str]:
+    """The variables of a dataset that were solved for: not its given fields, nor the parameters of its samples."""
+    given = json.loads(ds.attrs.get("inputs", "[]"))
+    return [str(name) for name in ds.data_vars if name not in given and ds[name].dims != ("sample",)]
 
 
 def grid_of(ds: xr.Dataset) -> Grid:
@@ -83,10 +134,20 @@ def recorded_grid(text: str) -> Grid:
 def parameters_of(problem: Problem) -> dict[str, Any]:
     """The values that a problem was made with, and the plain coefficients of its equation, as JSON can hold them."""
     own = vars(problem.equation).items()
-    values: dict[str, Any] = {k: v for k, v in own if isinstance(v, int | float | Tensor) and not k.startswith("_") and k not in _NOT_COEFFICIENTS}
+    given = problem.equation.inputs if isinstance(problem.equation, SteadyEquation) else ()  # fields, which are variables of their own
+    skipped = (*_NOT_COEFFICIENTS, *given)
+    values: dict[str, Any] = {k: v for k, v in own if isinstance(v, int | float | Tensor) and not k.startswith("_") and k not in skipped}
     values.update(problem.equation.named_parameters())
     values.update(problem.parameters)
     return {name: _plain(value) for name, value in values.items()}
+
+
+def _positions(grid: Grid, problem: Problem) -> dict[str, Any]:
+    """The space coordinates of a dataset."""
+    return {
+        name: (name, x.cpu().numpy(), {"long_name": f"position along {name}", "units": problem.units.get(name, "1"), "axis": name.upper()})
+        for name, x in zip(AXES, grid.axes(), strict=False)
+    }
 
 
 def _attributes(u: Tensor, grid: Grid, problem: Problem, attrs: Mapping[str, Any]) -> dict[str, Any]:

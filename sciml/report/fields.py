@@ -21,6 +21,11 @@ def space_axes(ds: xr.Dataset) -> tuple[str, ...]:
     return tuple(a for a in AXES if a in ds.dims)
 
 
+def is_steady(ds: xr.Dataset) -> bool:
+    """Whether a dataset is a steady solution: no time axis, and an attribute ``inputs`` that names its given fields."""
+    return "time" not in ds.dims and "inputs" in ds.attrs and bool(space_axes(ds)) and bool(ds.data_vars)
+
+
 def first_sample(ds: xr.Dataset) -> xr.Dataset:
     """The dataset without its sample axis; raise unless it is a trajectory of fields."""
     if "time" not in ds.dims or not ds.data_vars:

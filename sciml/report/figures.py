@@ -10,7 +10,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sciml.report.fields import edges, first_sample, plane, space_axes, spectra, spread
+from sciml.report.fields import edges, first_sample, is_steady, plane, space_axes, spectra, spread
+from sciml.report.steady import draw_steady
 from sciml.report.style import (
     MUTED,
     WIDTH,
@@ -37,7 +38,8 @@ def plot(ds: xr.Dataset, path: str | Path | None = None) -> Figure:
     """Draw a trajectory; with ``path`` also write the picture there (PNG, PDF, SVG, ... by its suffix).
 
     One space dimension: the space-time map, profiles and spectra at a few times. Two: snapshots and spectra (three:
-    of the middle plane). None: every unknown over time. Of several samples the first is drawn.
+    of the middle plane). None: every unknown over time. A steady solution: its given fields and itself. Of several
+    samples the first is drawn.
 
     Parameters
     ----------
@@ -46,11 +48,13 @@ def plot(ds: xr.Dataset, path: str | Path | None = None) -> Figure:
 
     Returns the figure (a ``matplotlib.figure.Figure``; a notebook shows it).
     """
-    trajectory = first_sample(ds)
-    ndim = len(space_axes(trajectory))
     with house_style():
-        draw = {0: _series, 1: _space_time}.get(ndim, _snapshots)
-        fig = draw(trajectory)
+        if is_steady(ds):
+            fig = draw_steady(ds)
+        else:
+            trajectory = first_sample(ds)
+            draw = {0: _series, 1: _space_time}.get(len(space_axes(trajectory)), _snapshots)
+            fig = draw(trajectory)
         if ds.attrs.get("problem"):
             parts = [str(ds.attrs[key]) for key in ("problem", "method") if ds.attrs.get(key)]
             fig.suptitle(" · ".join(parts), x=0.008, ha="left", fontsize=9, fontweight="bold")

@@ -12,9 +12,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from sciml.core.grid import Grid
 from sciml.io.dataset import grid_of
-from sciml.report.fields import plane, spectrum
+from sciml.report.fields import is_steady, plane, spectrum
 from sciml.report.figures import above_round_off, snapshot, space_time_map
 from sciml.report.result import Finished
+from sciml.report.steady import draw_maps, draw_profiles
 from sciml.report.style import (
     ERRORS,
     INK,
@@ -40,6 +41,8 @@ def draw_solutions(shown: Sequence[Finished], truth: str) -> Figure:
     """The first field of each method, and its pointwise error on one logarithmic scale."""
     with house_style():
         ndim = len(shown[0].pair.coords)
+        if is_steady(shown[0].result.dataset):
+            return draw_profiles(shown, truth) if ndim == 1 else draw_maps(shown, truth)
         return {0: _series, 1: _maps}.get(ndim, _planes)(shown, truth)
 
 
@@ -73,7 +76,8 @@ def draw_spectra(shown: Sequence[Finished], truth: str, lattice: Grid | None) ->
         ax = fig.add_subplot()
         for i, entry in enumerate(shown):
             name = str(next(iter(entry.result.dataset.data_vars)))
-            k, energy = spectrum(entry.result.dataset[name].values[-1], grid_of(entry.result.dataset))
+            values = entry.result.dataset[name].values
+            k, energy = spectrum(values if is_steady(entry.result.dataset) else values[-1], grid_of(entry.result.dataset))
             visible = above_round_off(energy)
             draw_spectrum(ax, k, visible, color=_colour(i), label=entry.method.name, lw=1.1, **_marks(i, len(shown), visible))
         if lattice is not None:
@@ -94,7 +98,7 @@ def draw_cost(shown: Sequence[Finished]) -> Figure:
             marker = MARKERS[i % len(MARKERS)]
             left.loglog([entry.result.wall_s], [max(entry.errors.total, 1e-17)], marker, color=_colour(i), label=entry.method.name, ms=6)
         left.set_xlabel("wall time (s)")
-        left.set_ylabel("relative $L_2$ error, all times")
+        left.set_ylabel("relative $L_2$ error" + ("" if is_steady(shown[0].result.dataset) else ", all times"))
         left.margins(0.12)
         left.grid()
         _readable(left.xaxis)

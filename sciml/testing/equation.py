@@ -19,6 +19,7 @@ from sciml.core.errors import ContractError, InputError, SciMLError, Unsupported
 from sciml.core.field import Field
 from sciml.core.grid import Grid
 from sciml.core.printing import nonlinear_terms
+from sciml.core.steady import SteadyEquation
 from sciml.derivatives.fourier import Fourier
 from sciml.derivatives.functional import Functional
 from sciml.derivatives.points import Points
@@ -49,7 +50,8 @@ def check_equation(equation: Equation, grid: Grid | None = None, *, engines: tup
         equation (such as ``d.shift``) are passed over.
     """
     if not isinstance(equation, Equation):
-        raise InputError(f"check_equation: got a {type(equation).__name__}; give an instance of sciml.Equation.")
+        remedy = "use check_steady_equation" if isinstance(equation, SteadyEquation) else "give an instance of sciml.Equation"
+        raise InputError(f"check_equation: got a {type(equation).__name__}; {remedy}.")
     if unknown := set(engines) - {"points", "functional"}:
         raise InputError(f"check_equation: unknown engines {sorted(unknown)}; known: points, functional.")
     ndim = equation.ndim
