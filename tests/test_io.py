@@ -1,4 +1,4 @@
-"""Results in and out of files: labels, round trips, complete-or-absent writing, reference data made by others."""
+"""Results in and out of files: labels, round trips, complete-or-absent writing."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import math
 import resource
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io
 import torch
 import xarray as xr
 
@@ -21,9 +19,6 @@ from sciml.core.problem import Problem, Profile
 from sciml.io.atomic import MARKER, atomic_file, atomic_folder, check_writable
 from sciml.io.dataset import grid_of, parameters_of, to_dataset, to_tensor
 from sciml.io.netcdf import load, save
-from sciml.io.reference import read_reference
-
-DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
 class Pair(Equation):
@@ -207,141 +202,3 @@ def test_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message), atomic_folder(tmp_path / name):
             raise AssertionError("must not be reached")
     assert (tmp_path / "thesis" / "chapter.txt").exists()
-
-
-# -- reference files ---------------------------------------------------------------------------------------------------
-
-T = np.linspace(0.0, 1.0, 5)
-X = np.linspace(-1.0, 1.0, 7)
-Y = np.linspace(0.0, 3.0, 4)
-U = np.sin(2 * X + 0.5) * np.exp(-T)[:, None]
-U2 = np.sin(X)[:, None] * np.cos(Y) * np.exp(-T)[:, None, None]
-
-
-def write(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    """The arrays in the format of the suffix; ``.v73.mat`` as MATLAB 7.3 lays them out."""
-    if path.name.endswith(".v73.mat"):
-        with h5py.File(path, "w", userblock_size=512) as handle:
-            for name, value in arrays.items():
-                handle[name] = np.atleast_2d(value).T
-        with open(path, "r+b") as handle:
-            handle.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(128))
-    elif path.suffix == ".mat":
-        scipy.io.savemat(path, {"note": "text is ignored", **arrays})
-    elif path.suffix == ".npz":
-        np.savez(path, **arrays)
-    else:
-        with h5py.File(path, "w") as handle:
-            for name, value in arrays.items():
-                handle[name] = value
-    return path
-
-
-@pytest.mark.parametrize("name", ["a.mat", "a.v73.mat", "a.npz", "a.h5", "a.hdf5"])
-@pytest.mark.parametrize("time_first", [True, False])
-def test_reference_in_every_format_and_order(tmp_path: Path, name: str, time_first: bool) -> None:
-    path = write(tmp_path / name, {"tt": T, "x": X, "usol": U if time_first else U.T, "nu": np.array(0.01)})
-    reference = read_reference(path)
-    assert np.array_equal(reference.times, T) and np.array_equal(reference.coords[0], X)
-    assert list(reference.fields) == ["usol"] and np.array_equal(reference.fields["usol"], U)
-    assert reference.values.shape == (5, 1, 7)
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (0, 2, 1), (2, 1, 0)])
-def test_reference_in_two_dimensions(tmp_path: Path, order: tuple[int, ...]) -> None:
-    reference = read_reference(write(tmp_path / "a.npz", {"t": T, "x": X, "y": Y, "w": U2.transpose(order)}))
-    assert np.array_equal(reference.fields["w"], U2) and len(reference.coords) == 2
-
-
-@pytest.mark.parametrize("name", ["a.mat", "a.v73.mat", "a.npz"])
-def test_space_axes_of_equal_length_keep_the_order_of_the_file(tmp_path: Path, name: str) -> None:
-    side = np.linspace(0.0, 1.0, 4)
-    w = np.sin(side)[:, None] * np.cos(2 * side) * np.exp(-T)[:, None, None]
-    reference = read_reference(write(tmp_path / name, {"t": T, "x": side, "y": side, "w": w}))
-    assert np.array_equal(reference.fields["w"], w)
-
-
-def test_reference_with_mesh_grids_and_extra_time(tmp_path: Path) -> None:
-    grid_x, grid_t = np.meshgrid(X, T)
-    assert np.array_equal(read_reference(write(tmp_path / "a.mat", {"x": grid_x, "t": grid_t, "u": U})).fields["u"], U)
-    arrays = {"t-coordinate": np.append(T, 1.25), "x-coordinate": X, "tensor": U}
-    reference = read_reference(write(tmp_path / "b.hdf5", arrays))
-    assert np.array_equal(reference.times, T) and np.array_equal(reference.fields["tensor"], U)
-
-
-def test_reference_from_labelled_files(tmp_path: Path) -> None:
-    square = np.arange(25.0).reshape(5, 5)
-    ds = xr.Dataset({"u": (("x", "time"), square)}, {"x": X[:5], "time": T})
-    for name, engine in (("four.nc", "h5netcdf"), ("three.nc", "scipy")):
-        ds.to_netcdf(tmp_path / name, engine=engine)
-        assert np.array_equal(read_reference(tmp_path / name).fields["u"], square.T)
-    own = trajectory().isel(sample=[0]).fillna(0.0)
-    assert np.array_equal(read_reference(save(own, tmp_path / "own.nc"), ["a", "b"]).values, to_tensor(own)[:, 0].numpy())
-
-
-def test_reference_that_leaves_a_choice(tmp_path: Path) -> None:
-    square = np.arange(25.0).reshape(5, 5)
-    path = write(tmp_path / "a.npz", {"t": T, "x": X[:5], "u": square})
-    with pytest.raises(InputError, match=r"more than one way.*u \(5, 5\)"):
-        read_reference(path)
-    assert np.array_equal(read_reference(path, time_axis=0).fields["u"], square)
-    assert np.array_equal(read_reference(path, time_axis=-1).fields["u"], square.T)
-    several = write(tmp_path / "b.npz", {"t": T, "x": X, "u": U, "v": 2 * U})
-    with pytest.raises(InputError, match="several arrays.*u, v"):
-        read_reference(several)
-    assert np.array_equal(read_reference(several, "v").fields["v"], 2 * U)
-    assert list(read_reference(several, ("v", "u")).fields) == ["v", "u"]
-    # space axes of one length stay in the order of the file
-    cube = np.random.default_rng(0).random((5, 4, 4))
-    assert np.array_equal(read_reference(write(tmp_path / "c.npz", {"t": T, "x": Y, "y": Y, "u": cube})).fields["u"], cube)
-
-
-@pytest.mark.parametrize(
-    ("name", "arrays", "message"),
-    [
-        ("a.npz", {"x": X, "u": U}, "no time axis.*x"),
-        ("a.npz", {"t": T, "u": U}, "no space axis.*u"),
-        ("a.npz", {"t": T[::-1], "x": X, "u": U}, "t is not a strictly increasing"),
-        ("a.npz", {"t": U, "x": X, "u": U}, "t is not a strictly increasing"),
-        ("a.npz", {"t": T, "x": X, "u": U[:, :3]}, r"no array has the axes t \(5\) and x \(7\)"),
-        ("a.npz", {"t": T, "x": X, "u": np.where(U > 0, U, np.nan)}, "not finite"),
-        ("a.npz", {"words": np.array(["a", "b"])}, "no time axis.*no numeric arrays"),
-    ],
-)
-def test_reference_that_makes_no_sense(tmp_path: Path, name: str, arrays: dict[str, np.ndarray], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        read_reference(write(tmp_path / name, arrays))
-
-
-def test_reference_that_cannot_be_read(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.npz", {"t": T, "x": X, "u": U, "k": np.arange(3.0)})
-    with pytest.raises(InputError, match="no variable 'q'"):
-        read_reference(path, "q")
-    with pytest.raises(InputError, match="k .* does not have the axes"):
-        read_reference(path, "k")
-    with pytest.raises(InputError, match="no such file"):
-        read_reference(tmp_path / "none.mat")
-    (tmp_path / "a.csv").write_text("1,2")
-    with pytest.raises(InputError, match=r"type \.csv are not known"):
-        read_reference(tmp_path / "a.csv")
-    for suffix in (".mat", ".npz", ".nc", ".h5"):
-        broken = tmp_path / f"broken{suffix}"
-        broken.write_bytes(b"this is not data" * 20)
-        with pytest.raises(InputError, match="cannot be read"):
-            read_reference(broken)
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason="the published data are not beside this checkout")
-@pytest.mark.parametrize(
-    ("name", "times", "points", "initial"),
-    [
-        ("raissi_burgers_shock.mat", 100, 256, lambda x: -np.sin(np.pi * x)),
-        ("raissi_KdV.mat", 201, 512, lambda x: np.cos(np.pi * x)),
-        ("raissi_AC.mat", 201, 512, lambda x: x**2 * np.cos(np.pi * x)),
-        ("kuramoto_sivashinsky_pdefind.mat", 251, 1024, lambda x: np.cos(x / 16) * (1 + np.sin(x / 16))),
-    ],
-)
-def test_published_references(name: str, times: int, points: int, initial) -> None:
-    reference = read_reference(DATA / name)
-    assert reference.times.shape == (times,) and reference.coords[0].shape == (points,)
-    assert np.abs(reference.values[0, 0] - initial(reference.coords[0])).max() < 1e-12

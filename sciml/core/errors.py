@@ -1,4 +1,4 @@
-"""The errors that users meet. Every message says what was given, what was expected and what to do."""
+"""The errors and warnings that users meet. Every message says what was given, what was expected and what to do."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ class SciMLError(Exception):
 
 class InputError(SciMLError, ValueError):
     """Something that the caller gave does not fit: shape, dtype, device, name, value or file."""
+
+
+class DataWarning(UserWarning):
+    """A file made by others holds something that is often a mistake; the message says what was found and what was done."""
 
 
 class UnsupportedError(SciMLError, TypeError):

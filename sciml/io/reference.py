@@ -1,149 +1,178 @@
-"""Reference solutions made by others: ``.mat``, ``.npz``, ``.nc`` and ``.h5`` files with a field and its coordinates."""
+"""Reference solutions made by others: ``.mat``, ``.npz``, ``.npy``, ``.nc`` and ``.h5`` files with a field and its coordinates."""
 
 from __future__ import annotations
 
-import itertools
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sciml.core.derivatives import AXES
-from sciml.core.errors import InputError
-from sciml.io.arrays import Named, read_arrays
+from sciml.core.errors import DataWarning
+from sciml.io.arrays import Contents, read_arrays
+from sciml.io.axes import Axis, Reading, checked_field
+from sciml.io.coordinates import Source, checked_coords, find_sources, is_coordinate_name, read_axes
+from sciml.io.given import Reference
+from sciml.io.layout import FIELD, Line, Order, checked_dims, contradiction, orders, picked, squeezed
+from sciml.io.named import Named
 
-TIME_NAMES = ("time", "t", "tt", "times", "tspan", "t_star", "t-coordinate", "t_grid")
-SPACE_NAMES = tuple((a, a * 2, f"{a}_star", f"{a}-coordinate", f"{a}_grid", f"{a}s") for a in AXES)
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A solution on a space-time lattice.
-
-    Attributes
-    ----------
-    times : ``(T,)``, increasing.
-    coords : one increasing 1-D array per space axis.
-    fields : per name an array ``(T, *space)``, in float64.
-    source : the file it was read from.
-    """
-
-    times: np.ndarray
-    coords: tuple[np.ndarray, ...]
-    fields: Mapping[str, np.ndarray]
-    source: str
-
-    @property
-    def values(self) -> np.ndarray:
-        """All fields, ``(T, field, *space)``."""
-        return np.stack(list(self.fields.values()), axis=1)
+Variable = str | Sequence[str] | Mapping[str, str]
+Coordinate = str | tuple[float, float] | tuple[float, float, str] | Sequence[float] | np.ndarray
+Dims = str | Sequence[str | int]
 
 
-def read_reference(path: str | Path, variable: str | Sequence[str] | None = None, *, time_axis: int | None = None) -> Reference:
-    """Read a reference solution, whatever the order of its axes.
+def read_reference(
+    path: str | Path, variable: Variable | None = None, *, dims: Dims | None = None, coords: Mapping[str, Coordinate] | None = None
+) -> Reference:
+    """Read a solution made by others, whatever the format, the names and the order of its axes.
 
-    Coordinates are 1-D (or mesh-grid) arrays with usual names (``t``, ``tt``, ``time``; ``x``, ``xx``, ``y``, ...).
-    The field is the array whose axes have the coordinates' lengths; time may come first or last.
+    Without further arguments, coordinates are 1-D (or mesh-grid) arrays with usual names (``t``, ``tt``, ``time``; ``x``,
+    ``xx``, ``y``, ...) and the field is the array whose axes have their lengths; time may stand anywhere.
 
     Parameters
     ----------
-    path : ``.mat`` (any version), ``.npz``, ``.nc``, ``.h5``, ``.hdf5``.
-    variable : name of the field, or names, where the file holds several candidates.
-    time_axis : 0 or -1, where the lengths leave it open.
+    path : ``.mat`` (any version), ``.npz``, ``.npy``, ``.nc``, ``.h5``, ``.hdf5``; told apart by content.
+    variable : name of the field, names of several, or ``{field: name}``. Inside groups and MATLAB structures a path,
+        ``group/u``. ``psi.real`` and ``psi.imag`` are the parts of a complex array.
+    dims : the field's axes in the order of the file, such as ``("x", "t")``: ``t`` for time (none for a steady field),
+        ``x``, ``y``, ``z``, ``field`` for stacked fields, or a number, the entry to take along an axis.
+    coords : per axis the name of its array, the positions, or a range ``(first, last)``, ``(first, last, "periodic")``
+        (the end of the period is not a point) or ``(first, last, "cells")`` (centres of equal cells); as text ``"0:1:cells"``.
 
+    What is often a mistake and could be dealt with is a :class:`DataWarning` and stands in ``notes``.
     Raises :class:`InputError` for a file that cannot be read, or understood; the message lists what it holds.
+
+    >>> reference = sciml.read_reference("theirs.npy", dims=("t", "x"), coords={"t": (0, 1), "x": "0:1:periodic"})   # doctest: +SKIP
     """
-    arrays = {name: _squeezed(named) for name, named in read_arrays(Path(path)).items()}
-    listing = "; ".join(f"{name} {named.values.shape}" for name, named in arrays.items()) or "no numeric arrays"
+    order, given = checked_dims(dims), checked_coords(coords)
+    contents = read_arrays(Path(path))
+    reading = Reading(str(path), _listing(contents), list(contents.notes))
+    wanted = _wanted(variable, contents, reading)
+    names = None if order is None else [d for d in order if isinstance(d, str)]
+    steady = names is not None and "t" not in names
+    labels = None if names is None else [a for a in ("t", *AXES) if a in names]
+    group = next(iter(wanted.values())).rpartition("/")[0] if wanted else ""
+    sources = find_sources(labels, given, contents.arrays, group, reading)
 
-    def refuse(problem: str) -> InputError:
-        return InputError(f"Reference {path}: {problem} The file holds: {listing}.")
-
-    time_name = _find(arrays, TIME_NAMES)
-    if time_name is None:
-        raise refuse(f"no time axis was found; name one of its arrays {', '.join(TIME_NAMES[:3])}.")
-    space_names = [name for names in SPACE_NAMES if (name := _find(arrays, names)) is not None]
-    if not space_names:
-        raise refuse("no space axis was found; name one of its arrays x.")
-    coordinates = {name: _axis(arrays[name].values) for name in (time_name, *space_names)}
-    for name, axis in coordinates.items():
-        if axis is None or not np.all(np.diff(axis) > 0):
-            raise refuse(f"{name} is not a strictly increasing 1-D axis.")
-    times = np.asarray(coordinates.pop(time_name), dtype=np.float64)
-    coords = tuple(np.asarray(axis, dtype=np.float64) for axis in coordinates.values())
-
-    wanted = (variable,) if isinstance(variable, str) else tuple(variable or ())
-    for name in wanted:
-        if name not in arrays:
-            raise refuse(f"it has no variable {name!r}.")
-    names = wanted or tuple(name for name in arrays if name not in (time_name, *space_names))
-    found: dict[str, np.ndarray] = {}
-    for name in names:
-        orders = _axis_orders(arrays[name], (time_name, *space_names), (len(times), *map(len, coords)), time_axis)
-        if len(orders) > 1:
-            raise refuse(f"the axes of {name} {arrays[name].values.shape} could be read in more than one way; give time_axis=0 or time_axis=-1.")
-        if orders:
-            found[name] = np.ascontiguousarray(arrays[name].values.transpose(orders[0]), dtype=np.float64)
+    arrays: dict[str, Named] = {}
+    for name in wanted.values() or _candidates(contents, sources):
+        whole = _stored(name, contents.arrays)
+        left = squeezed(whole) if order is None else picked(whole, order)
+        if left is not None:
+            arrays[name] = left
         elif wanted:
-            raise refuse(f"{name} {arrays[name].values.shape} does not have the axes {time_name} ({len(times)}) and {_lengths(coordinates)}.")
+            raise reading.refuse(f"{name} {whole.values.shape} does not have the axes that dims={_plain(dims)} names; name each of its axes.")
+    shape = None if names is None or not arrays else dict(zip(names, next(iter(arrays.values())).values.shape, strict=True))
+    lines, axes = read_axes(sources, contents.arrays, shape, reading)
+    fits = {name: orders(array, lines, names) for name, array in arrays.items()}
+    found = _fitting(fits, arrays, wanted, lines, names, reading)
+
+    fields: dict[str, np.ndarray] = {}
+    for field, name in found.items():
+        values = _ordered(name, arrays[name], fits[name][0], axes, reading)
+        if names is None or FIELD not in names:
+            fields[field] = values
+        else:
+            fields |= {f"{field}_{i}": np.ascontiguousarray(values[..., i]) for i in range(values.shape[-1])}
+    if steady:
+        fields = {field: values[None] for field, values in fields.items()}
+    times = np.zeros(1) if steady else _trimmed(axes["t"], [len(values) for values in fields.values()], reading)
+    notes = tuple(f"Reference {path}: {note}" for note in dict.fromkeys(reading.notes))
+    for note in notes:
+        warnings.warn(note, DataWarning, stacklevel=2)
+    single = frozenset(label for label, axis in axes.items() if axis.single)
+    asked = {key: value for key, value in (("variable", variable), ("dims", dims), ("coords", coords)) if value is not None}
+    return Reference(times, tuple(axes[a].values for a in AXES if a in axes), fields, str(path), notes, single, steady, asked)
+
+
+def _wanted(variable: Variable | None, contents: Contents, reading: Reading) -> dict[str, str]:
+    """The arrays asked for, by the name of the field."""
+    if variable is None:
+        return {}
+    several = (variable,) if isinstance(variable, str) else variable
+    asked = dict(several) if isinstance(several, Mapping) else {name: name for name in several}
+    if contents.bare and contents.arrays and len(asked) == 1:  # a bare array has no name of its own
+        return dict.fromkeys(asked, next(iter(contents.arrays)))
+    result = {field.strip("/"): name.strip("/") for field, name in asked.items()}
+    for name in result.values():
+        whole, _, part = name.rpartition(".")
+        if name in contents.ignored:
+            raise reading.refuse(f"{name} cannot be used: it is {contents.ignored[name]}.")
+        if name not in contents.arrays and not (whole in contents.arrays and part in ("real", "imag")):
+            raise reading.refuse(f"it has no variable {name!r}.")
+    return result
+
+
+def _stored(name: str, arrays: Mapping[str, Named]) -> Named:
+    """An array by its name, or the real or imaginary part of one."""
+    if name in arrays:
+        return arrays[name]
+    whole, _, part = name.rpartition(".")
+    named = arrays[whole]
+    values = named.values.real if part == "real" else named.values.imag
+    return named._replace(values=values)
+
+
+def _candidates(contents: Contents, sources: Mapping[str, Source]) -> list[str]:
+    """The arrays that may be the field where none is named."""
+    taken = {source for source in sources.values() if isinstance(source, str)}
+    return [name for name in contents.arrays if contents.bare or not (name in taken or is_coordinate_name(name))]
+
+
+def _fitting(
+    fits: Mapping[str, Sequence[Order]],
+    arrays: Mapping[str, Named],
+    wanted: Mapping[str, str],
+    lines: Sequence[Line],
+    names: Sequence[str] | None,
+    reading: Reading,
+) -> dict[str, str]:
+    """The fields and the arrays that they are; raises :class:`InputError` if an array does not fit the axes, or too many do."""
+    axes = " and ".join(f"{line.label} ({line.length})" for line in lines)
+    found = dict(wanted) or {name: name for name, found in fits.items() if found}
+    for name in found.values():
+        size = f"{name} {arrays[name].values.shape}"
+        if not fits[name]:
+            told = "" if names is None else f" in the order {','.join(names)}"
+            raise reading.refuse(f"{size} does not have the axes {axes}{told}.")
+        if len(fits[name]) > 1:
+            labels = [line.label for line in lines]
+            raise reading.refuse(f"the axes of {size} could be read in more than one way; name their order, such as dims {','.join(labels)}.")
+        if names is not None and contradiction(arrays[name], lines, names):
+            raise reading.refuse(f"dims={','.join(names)} given, but it says itself that the axes of {name} are {', '.join(arrays[name].dims)}.")
     if not found:
-        raise refuse(f"no array has the axes {time_name} ({len(times)}) and {_lengths(coordinates)}.")
+        raise reading.refuse(f"no array has the axes {axes}; if these are not the field's, say so with dims and coords.")
     if len(found) > 1 and not wanted:
-        raise refuse(f"several arrays could be the field: {', '.join(found)}; name one with variable=.")
-    steps = next(iter(found.values())).shape[0]
-    for name, values in found.items():
-        if not np.isfinite(values).all():
-            raise refuse(f"{name} has entries that are not finite.")
-    return Reference(times[:steps], coords, found, str(path))
+        raise reading.refuse(f"several arrays could be the field: {', '.join(found)}; name one as the variable.")
+    return found
 
 
-def _axis_orders(named: Named, axes: tuple[str, ...], lengths: tuple[int, ...], time_axis: int | None) -> list[tuple[int, ...]]:
-    """The permutations that bring an array to (time, *space): none if its lengths do not fit, several if they leave it open."""
-    shape, n = named.values.shape, len(axes)
-    if len(shape) != n:
-        return []
-    if named.dims and all(axis in named.dims for axis in axes):
-        return [tuple(named.dims.index(axis) for axis in axes)]
-    orders = [order for order in itertools.permutations(range(n)) if time_axis is None or order[0] == time_axis % n]
-    # a time axis may list the end of the last interval too, one entry more than there are states (PDEBench does)
-    for wanted in (lengths, (lengths[0] - 1, *lengths[1:])):
-        fits = [order for order in orders if tuple(shape[i] for i in order) == wanted]
-        # space axes of equal length stay in the order of the file
-        pairs = list(itertools.combinations(range(1, n), 2))
-        fits = [order for order in fits if not any(order[i] > order[j] and _swap(order, i, j) in fits for i, j in pairs)]
-        if fits:
-            return fits
-    return []
+def _ordered(name: str, array: Named, order: Order, axes: Mapping[str, Axis], reading: Reading) -> np.ndarray:
+    """A field with its axes in the order time, space, stacked fields, each increasing; checked while it is as in the file."""
+    labels = [*axes, FIELD][: len(order)]
+    positions = {label: axis.values[::-1] if axis.flipped else axis.values for label, axis in axes.items()}
+    values = checked_field(name, array._replace(values=array.values.transpose(order)), positions, labels, reading)
+    flipped = tuple(i for i, label in enumerate(labels) if label in axes and axes[label].flipped)
+    return np.ascontiguousarray(np.flip(values, flipped)) if flipped else values
 
 
-def _swap(order: tuple[int, ...], i: int, j: int) -> tuple[int, ...]:
-    swapped = list(order)
-    swapped[i], swapped[j] = order[j], order[i]
-    return tuple(swapped)
+def _trimmed(time: Axis, states: Sequence[int], reading: Reading) -> np.ndarray:
+    """The times of the states, without the end of the last interval where the file lists that too."""
+    if len(set(states)) > 1:
+        raise reading.refuse(f"its fields have different numbers of states, {', '.join(map(str, states))}; name those that belong together.")
+    if states[0] == len(time.values):
+        return time.values
+    kept, left = (time.values[1:], time.values[0]) if time.flipped else (time.values[:-1], time.values[-1])
+    reading.tell(f"its time axis has {len(time.values)} entries but its fields have {states[0]} states; the last one, t = {left:g}, was left out.")
+    return kept
 
 
-def _find(arrays: Mapping[str, Named], names: Sequence[str]) -> str | None:
-    by_lower = {name.rsplit("/", 1)[-1].lower(): name for name in arrays}
-    return next((by_lower[name] for name in names if name in by_lower), None)
+def _listing(contents: Contents) -> str:
+    held = [f"{name} {named.values.squeeze().shape}" for name, named in contents.arrays.items()]
+    left = [f"{name} ({reason})" for name, reason in contents.ignored.items()]
+    return "; ".join([*(held or ["no numeric arrays"]), *left])
 
 
-def _axis(values: np.ndarray) -> np.ndarray | None:
-    """A 1-D axis, from itself or from a mesh grid that varies along one direction only."""
-    if values.ndim == 1:
-        return values
-    for direction in range(values.ndim):
-        line = np.moveaxis(values, direction, -1).reshape(-1, values.shape[direction])
-        if values.shape[direction] > 1 and np.array_equal(line, np.broadcast_to(line[:1], line.shape)) and np.ptp(line[0]) > 0:
-            return line[0]
-    return None
-
-
-def _squeezed(named: Named) -> Named:
-    keep = [i for i, n in enumerate(named.values.shape) if n > 1]
-    dims = tuple(named.dims[i] for i in keep) if named.dims else ()
-    return Named(named.values.squeeze(), dims)
-
-
-def _lengths(coordinates: Mapping[str, np.ndarray | None]) -> str:
-    return ", ".join(f"{name} ({0 if axis is None else len(axis)})" for name, axis in coordinates.items())
+def _plain(dims: Dims | None) -> str:
+    return dims if isinstance(dims, str) else ",".join(map(str, dims or ()))

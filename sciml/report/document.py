@@ -6,7 +6,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +25,7 @@ from sciml.report.result import Comparison, Finished
 from sciml.report.truth import ReferenceFile
 
 HEAD = ("Method", "Error at the end", "Error, all times", "Largest error", "Wall time", "Peak memory", "Mean drift", "Step", "Steps")
+STEADY_HEAD = ("Method", "Error", "Largest error", "Wall time", "Peak memory", "Iterations")
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 DEPENDENCIES = ("sciml-pde", "torch", "numpy", "scipy", "xarray", "h5netcdf", "matplotlib")
 
@@ -45,13 +46,11 @@ def write_document(comparison: Comparison, folder: Path) -> None:
         title=problem.name,
         equation=problem.equation.latex().split(r" \\ "),
         introduction=[*introduction, *comparison.notes],
-        head=HEAD,
+        head=STEADY_HEAD if problem.steady else HEAD,
         rows=_rows(comparison),
         caption=(
             f"Errors are relative L2 norms against the {comparison.truth.kind}; the largest error is pointwise, in the unit of the field. "
-            "Peak memory is what the run added to the process. Mean drift is the largest change of a field's mean, relative to its initial "
-            "root mean square; "
-            f"{_about_mean(comparison)}. The best entries of a column are set in bold."
+            f"Peak memory is what the run added to the process. {_about_mean(comparison)}The best entries of a column are set in bold."
         ),
         pictures=pictures,
         details={"Settings": _settings(comparison), "Machine and versions": machine(comparison.settings.device)},
@@ -79,6 +78,8 @@ def _figures(comparison: Comparison) -> list[tuple[str, str, str, Figure]]:
     ndim = comparison.problem.domain.ndim
     what = {0: "Every unknown over time.", 1: "Left: the solution in space and time. Right: its distance from the truth, on a common scale."}
     solution = what.get(ndim, "At the last time: the solution, and below it the distance from the truth, on a common scale.")
+    if comparison.problem.steady:
+        return _steady_figures(comparison)
     error = "Relative L2 error at each output time."
     if truth.uncertainty(done[0].errors.times) is not None:
         error += f" In the shaded region the {truth.kind} itself is uncertain, and errors cannot be told apart."
@@ -91,6 +92,18 @@ def _figures(comparison: Comparison) -> list[tuple[str, str, str, Figure]]:
         result.append(("spectrum", "Spectrum", energy, draw_spectra(done, truth.kind, _lattice(comparison.problem.domain, done[0]))))
     cost = "Left: error over all times against wall time; down and to the left is better. Right: memory that the run added to the process."
     return [*result, ("cost", "Accuracy and cost", cost, draw_cost(done))]
+
+
+def _steady_figures(comparison: Comparison) -> list[tuple[str, str, str, Figure]]:
+    done, kind = comparison.finished, comparison.truth.kind
+    solution = "What is given, the solution, and each method's distance from the truth, on a common scale."
+    energy = "Power of the first field per wavenumber; squares of round-off are left out."
+    cost = "Left: error against wall time; down and to the left is better. Right: memory that the run added to the process."
+    return [
+        ("solution", "Solutions and errors", solution, draw_solutions(done, kind)),
+        ("spectrum", "Spectrum", energy, draw_spectra(done, kind, _lattice(comparison.problem.domain, done[0]))),
+        ("cost", "Accuracy and cost", cost, draw_cost(done)),
+    ]
 
 
 def _lattice(domain: Domain, entry: Finished) -> Grid | None:
@@ -108,16 +121,22 @@ def _lattice(domain: Domain, entry: Finished) -> Grid | None:
 
 def _rows(comparison: Comparison) -> list[tuple[str, Sequence[Cell]]]:
     done = comparison.finished
+    steady = comparison.problem.steady
     columns: list[tuple[Callable[[Finished], float | None], Callable[[float], str], bool]] = [
-        (lambda e: e.errors.final, _scientific, True),
         (lambda e: e.errors.total, _scientific, True),
         (lambda e: e.errors.largest, _scientific, True),
         (lambda e: e.result.wall_s, seconds, True),
         (lambda e: float(e.result.peak_bytes), memory, True),
-        (lambda e: e.drift, _scientific, False),
-        (lambda e: e.result.cost.get("dt"), lambda v: f"{v:.3g}", False),
-        (lambda e: e.result.cost.get("steps"), lambda v: f"{v:.0f}", False),
     ]
+    if steady:
+        columns.append((lambda e: e.result.cost.get("iterations"), lambda v: f"{v:.0f}", False))
+    else:
+        columns.insert(0, (lambda e: e.errors.final, _scientific, True))
+        columns += [
+            (lambda e: e.drift, _scientific, False),
+            (lambda e: e.result.cost.get("dt"), lambda v: f"{v:.3g}", False),
+            (lambda e: e.result.cost.get("steps"), lambda v: f"{v:.0f}", False),
+        ]
     texts = [[None if (v := value(e)) is None else write(v) for e in done] for value, write, _ in columns]
     numbers = [[v for e in done if (v := value(e)) is not None] for value, _, _ in columns]
     # entries that read the same are equally good, and where all do none stands out
@@ -136,10 +155,13 @@ def _rows(comparison: Comparison) -> list[tuple[str, Sequence[Cell]]]:
 
 
 def _about_mean(comparison: Comparison) -> str:
+    if comparison.problem.steady:
+        return ""
+    text = "Mean drift is the largest change of a field's mean, relative to its initial root mean square; "
     drifts = [e.drift for e in comparison.finished if e.drift is not None]
     if not drifts:
-        return "without a space axis there is none"
-    return "this problem conserves the mean, so it should be zero" if min(drifts) < 1e-8 else "this problem does not conserve the mean"
+        return f"{text}without a space axis there is none. "
+    return f"{text}this problem {'conserves the mean, so it should be zero' if min(drifts) < 1e-8 else 'does not conserve the mean'}. "
 
 
 def _settings(comparison: Comparison) -> dict[str, str]:
@@ -150,8 +172,8 @@ def _settings(comparison: Comparison) -> dict[str, str]:
         "parameters": json.dumps(parameters_of(problem)),
         "domain": f"{box} {', '.join(kinds)}".strip(),
         "points": " x ".join(map(str, grid_of(comparison.finished[0].result.dataset).shape)),
-        "times": f"{len(settings.times)} from 0 to {settings.times[-1]:.6g}",
-        "step": "chosen by each method" if settings.dt is None else f"{settings.dt:g}",
+        "times": "none: the problem is steady" if problem.steady else f"{len(settings.times)} from 0 to {settings.times[-1]:.6g}",
+        "step": "" if problem.steady else "chosen by each method" if settings.dt is None else f"{settings.dt:g}",
         "precision": "each method's own" if settings.dtype is None else str(settings.dtype).removeprefix("torch."),
         "device": settings.device,
         "seed": str(settings.seed),
@@ -170,13 +192,25 @@ def _command(comparison: Comparison) -> str:
         words += ["--points", str(shape)]
     words += [] if settings.dt is None else ["--dt", f"{settings.dt:g}"]
     if isinstance(comparison.truth, ReferenceFile):
-        words += ["--reference", comparison.truth.source]
-    else:
+        words += ["--reference", comparison.truth.source, *_reading(comparison.truth.reading)]
+    elif not comparison.problem.steady:
         words += ["--times", str(len(settings.times) - 1)]
-    words += ["--end", f"{settings.times[-1]:g}", "--seed", str(settings.seed), "--device", settings.device]
+    words += [] if comparison.problem.steady else ["--end", f"{settings.times[-1]:g}"]
+    words += ["--seed", str(settings.seed), "--device", settings.device]
     for name, value in comparison.parameters.items():
         words += ["--set", f"{name}={value}"]
     return " ".join(words)
+
+
+def _reading(given: Mapping[str, object]) -> list[str]:
+    """How a reference file was read, as options."""
+
+    def text(value: object) -> str:
+        if isinstance(value, Mapping):
+            return ",".join(f"{key}={text(v) if isinstance(v, str) else ':'.join(map(str, v))}" for key, v in value.items())
+        return value if isinstance(value, str) else ",".join(map(str, value if isinstance(value, Sequence) else ()))
+
+    return [word for name, value in given.items() for word in (f"--{'var' if name == 'variable' else name}", text(value))]
 
 
 def seconds(value: float) -> str:
