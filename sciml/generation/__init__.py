@@ -1,0 +1,1 @@
+"""Data sets: many trajectories of one problem, in pieces that survive interruptions."""
