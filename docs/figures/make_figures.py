@@ -1,4 +1,4 @@
-"""Makes the pictures of the documentation again, by the commands that stand in ``COMMANDS``.
+"""Makes the few pictures that the repository keeps (README, quickstart) again, by the commands that stand in ``COMMANDS``.
 
     python docs/figures/make_figures.py
 
@@ -23,8 +23,6 @@ COMMANDS = {
     "burgers_solution.png": ("compare burgers:raissi2019 --methods etdrk4,finite_volume --out two", "two/solution.png"),
     "burgers_error.png": ("compare burgers:raissi2019 --out all", "all/error.png"),
     "kuramoto_sivashinsky.png": ("solve kuramoto_sivashinsky:kassam2005 --times 300 --plot ks.png", "ks.png"),
-    "kolmogorov.png": ("solve navier_stokes:kolmogorov --end 30 --times 60 --plot kolmogorov.png", "kolmogorov.png"),
-    "pme.png": ("solve porous_medium:pme --times 100 --plot pme.png", "pme.png"),
 }
 
 
