@@ -136,7 +136,7 @@ def test_certified_run_bounds_its_own_error() -> None:
     rough = Problem(**{**vars(problem), "points": (48,), "dt": 1 / 16, "exact": None})
     times = [0.0, 0.5, 1.0]
     stages: list[float] = []
-    truth = CertifiedRun(rough, (48,), times, 0, stages.append)
+    truth = CertifiedRun.make(rough, (48,), times, 0, lambda label, done: stages.append(done))
     best = solve(problem, points=768, dt=1 / 512, times=times)
     fine = on_lattice(to_tensor(best).numpy(), grid_of(best), (truth.dataset["x"].values,))
     actual = relative_l2(to_tensor(truth.dataset).numpy(), fine)
@@ -415,7 +415,9 @@ def test_interruption_keeps_finished_methods(plug_in, tmp_path: Path) -> None:
     assert not (tmp_path / "report").exists()
     kept = load(tmp_path / "report.partial" / "first.nc")
     assert kept["u"].values[0].mean() == pytest.approx(0.75)
-    compare(heat(), ["first"], tmp_path / "report", times=2)
+    with pytest.raises(InputError, match=r"An interrupted report with first.nc is in .*report.partial; give --resume .* or --overwrite"):
+        compare(heat(), ["first"], tmp_path / "report", times=2)
+    compare(heat(), ["first"], tmp_path / "report", times=2, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["report"]
 
 
@@ -432,7 +434,7 @@ def test_reference_file_is_met_at_its_own_points(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=x, t=t, u=(0.5 + np.exp(-0.1 * t) * np.sin(x)[:, None]))
     result = compare(heat(), ["etdrk4"], tmp_path / "report", reference=tmp_path / "a.npz")
     done = result.finished[0]
-    assert done.errors.times.tolist() == [0.0, 0.3, 0.8] and done.pair.true.shape == (3, 1, 23) and done.errors.largest < 1e-13
+    assert done.errors.times.tolist() == [0.0, 0.3, 0.8] and done.pair.true.shape == (3, 1, 22) and done.errors.largest < 1e-13
     assert any("exact solution too" in note for note in result.notes) and not (tmp_path / "report" / "truth.nc").exists()
     assert compare(heat(), ["etdrk4"], tmp_path / "report", reference=tmp_path / "a.npz", end=0.5).finished[0].errors.times.tolist() == [0.0, 0.3]
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sciml.cli.parsing import check_times, parse_dtype, parse_names, parse_points, parse_settings
+from sciml.cli.parsing import check_times, parse_dtype, parse_names, parse_pairs, parse_points, parse_settings, parse_variable
+from sciml.cli.stop import stoppable
 from sciml.core.errors import InputError
 from sciml.core.loading import load_problem
 from sciml.core.problem import Problem
-from sciml.io.atomic import check_writable
+from sciml.io.atomic import check_writable, remove_leftovers
+from sciml.io.checkpoint import Checkpoint
 from sciml.io.netcdf import save
 from sciml.report.animation import animate as write_animation
 from sciml.report.compare import compare
@@ -42,6 +44,9 @@ def run_solve(
     animate: Path | None,
     device: str,
     dtype: str | None,
+    resume: bool,
+    overwrite: bool,
+    checkpoint_every: float,
 ) -> None:
     """``sciml solve``: every output is checked before time is spent, and appears when it is complete."""
     problem = load_problem(name, parse_settings(settings))
@@ -52,29 +57,45 @@ def run_solve(
         check_picture(animate, (".gif",))
         if problem.domain.ndim == 0:
             raise InputError(f"--animate: {problem.name} is an ordinary system without a space axis; use --plot.")
+        if problem.steady:
+            raise InputError(f"--animate: {problem.name} is steady and does not move; use --plot.")
     for target in (out, plot, animate):
         if target is not None:
             check_writable(target)
     if out is not None and out.suffix.lower() != ".nc":
         raise InputError(f"--out {out}: a trajectory is written as NetCDF; give a name that ends in .nc.")
-    ds = solve(
-        problem,
-        points=parse_points(points),
-        dt=dt,
-        end=end,
-        times=_intervals(problem, end, dt) if times is None else times,
-        method=method,
-        samples=samples,
-        seed=seed,
-        device=device,
-        dtype=parse_dtype(dtype) or torch.float64,
-        progress=True,
-    )
+    if out is None and (resume or overwrite):
+        raise InputError("--resume and --overwrite concern the unfinished run beside --out; give --out run.nc too.")
+    with ExitStack() as stack:
+        stack.enter_context(stoppable("Nothing was kept." if out is not None else "Nothing was kept; with --out run.nc a run can be gone on with."))
+        kept = None
+        if out is not None:
+            kept = Checkpoint(out.with_name(f"{out.name}.partial"), resume=resume, overwrite=overwrite, every=checkpoint_every)
+            stack.enter_context(kept)
+            remove_leftovers(out)
+            if kept.reached is not None:
+                print(f"going on with the interrupted run up to {kept}", file=sys.stderr)
+        ds = solve(
+            problem,
+            points=parse_points(points),
+            dt=dt,
+            end=end,
+            times=_intervals(problem, end, dt) if times is None and not problem.steady else times,
+            method=method,
+            samples=samples,
+            seed=seed,
+            device=device,
+            dtype=parse_dtype(dtype) or torch.float64,
+            progress=True,
+            checkpoint=kept,
+        )
+        if out is not None:
+            save(ds, out)
     shape = " x ".join(str(n) for n in ds.sizes.values())
     step = f", dt = {ds.attrs['dt']:.4g}" if "dt" in ds.attrs else ""
     print(f"{problem.name}: {ds.attrs['method']}{step}, {', '.join(map(str, ds.data_vars))} ({', '.join(map(str, ds.sizes))}: {shape})")
     if out is not None:
-        print(f"wrote {save(ds, out)}")
+        print(f"wrote {out}")
     if plot is not None:
         write_plot(ds, plot)
         print(f"wrote {plot}")
@@ -100,6 +121,8 @@ def run_compare(
     methods: str | None,
     reference: Path | None,
     variable: str | None,
+    dims: str | None,
+    coords: str | None,
     points: str | None,
     dt: float | None,
     end: float | None,
@@ -110,9 +133,12 @@ def run_compare(
     device: str,
     dtype: str | None,
     budget: float | None,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     """``sciml compare``: the report, and its table on the terminal."""
     with ExitStack() as stack:
+        stack.enter_context(stoppable("No method had finished; nothing was kept."))
         bar: tqdm | None = None
 
         def show(label: str, fraction: float) -> None:
@@ -125,14 +151,15 @@ def run_compare(
             bar.refresh()
 
         check_times(times)
-        names = parse_names(variable)
         result = compare(
             name,
             parse_names(methods),
             out,
             parameters=parse_settings(settings),
             reference=reference,
-            variable=names,
+            variable=parse_variable(variable),
+            dims=parse_names(dims),
+            coords=parse_pairs(coords, "--coords", "x=lon,t=0:1"),
             points=parse_points(points),
             dt=dt,
             end=end,
@@ -142,6 +169,8 @@ def run_compare(
             dtype=parse_dtype(dtype),
             budget=budget,
             progress=show,
+            resume=resume,
+            overwrite=overwrite,
         )
     print(f"{'method':<16}{'error at the end':>18}{'error, all times':>18}{'wall time':>12}{'memory':>12}")
     for entry in result.entries:
@@ -152,5 +181,6 @@ def run_compare(
             used = memory(done.result.peak_bytes)
             print(f"{entry.method.name:<16}{done.errors.final:>18.2e}{done.errors.total:>18.2e}{seconds(done.result.wall_s):>12}{used:>12}")
     for note in result.notes:
-        print(note)
+        if note not in result.truth.notes:  # those have been warnings already
+            print(note)
     print(f"wrote {result.folder}/report.html and {len(list(result.folder.iterdir())) - 2} more files beside it")

@@ -1,4 +1,4 @@
-"""``sciml list | solve | compare``: what each option means, and how errors reach the user.
+"""``sciml list | solve | generate | compare``: what each option means, and how errors reach the user.
 
 PyTorch takes seconds to import, so each command imports what it needs when it runs and ``sciml --help`` is quick.
 """
@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -36,6 +39,8 @@ Settings = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of random initial states.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")]
 Precision = Annotated[str | None, typer.Option("--dtype", help="float64 or float32.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run of the same settings, if there is one.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Give up an interrupted run and start anew.")]
 
 
 @app.command("list")
@@ -62,19 +67,58 @@ def solve(
     animate: Annotated[Path | None, typer.Option(help="Draw it to this moving picture (.gif).")] = None,
     device: Device = "cpu",
     dtype: Precision = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    checkpoint_every: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How often an unfinished --out is kept on disk.")] = 30.0,
 ) -> None:
     """Solve one problem by a classical scheme."""
     from sciml.cli.commands import run_solve
 
-    run_solve(problem, points, dt, end, times, method, setting or [], samples, seed, out, plot, animate, device, dtype)
+    run_solve(
+        problem, points, dt, end, times, method, setting or [], samples, seed, out, plot, animate, device, dtype, resume, overwrite, checkpoint_every
+    )
+
+
+@app.command()
+def generate(
+    problem: ProblemName,
+    samples: Annotated[int, typer.Option(min=1, help="Number of trajectories, each from an initial state of its own.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the data set. A folder of the cache by default.")] = None,
+    format: Annotated[str, typer.Option(help="netcdf, well or pdebench.")] = "netcdf",
+    points: Points = None,
+    dt: Step = None,
+    end: End = None,
+    times: Annotated[int | None, typer.Option(help="Number of equal output intervals; 50 by default.")] = None,
+    method: Annotated[str | None, typer.Option(help="A method of `sciml list`. Chosen from the problem by default.")] = None,
+    setting: Settings = None,
+    seed: Seed = 0,
+    chunk: Annotated[int | None, typer.Option(min=1, help="Samples that are solved and kept together. Chosen by size by default.")] = None,
+    device: Device = "cpu",
+    dtype: Precision = None,
+    resume: Resume = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Discard an interrupted run, and replace a data set in --out.")] = False,
+) -> None:
+    """Make a data set: many trajectories from the problem's law of initial states."""
+    from sciml.cli.generate import run_generate
+
+    run_generate(problem, samples, out, format, points, dt, end, times, method, setting or [], seed, chunk, device, dtype, resume, overwrite)
 
 
 @app.command()
 def compare(
     problem: ProblemName,
     methods: Annotated[str | None, typer.Option(help="Names separated by commas. All usual ones that apply by default.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="Compare with this file (.mat, .npz, .nc, .h5) made by others.")] = None,
-    variable: Annotated[str | None, typer.Option(help="Name of the field in the reference file, or names separated by commas.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="Compare with this file (.mat, .npz, .npy, .nc, .h5) made by others.")] = None,
+    variable: Annotated[
+        str | None, typer.Option("--var", metavar="NAMES", help="Its field: a name, names separated by commas, or u=usol,v=vsol.")
+    ] = None,
+    dims: Annotated[
+        str | None, typer.Option(metavar="AXES", help="The order of the field's axes, such as t,x,y; a number takes that entry of an axis.")
+    ] = None,
+    coords: Annotated[
+        str | None,
+        typer.Option(metavar="X=...", help="Its coordinates: x=lon (an array), t=0:1 (first:last), x=0:1:periodic (without the end), x=0:1:cells."),
+    ] = None,
     points: Points = None,
     dt: Step = None,
     end: End = None,
@@ -85,11 +129,32 @@ def compare(
     device: Device = "cpu",
     dtype: Precision = None,
     budget: Annotated[float | None, typer.Option(min=0, help="Seconds that a method may spend on training.")] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Run several methods on one problem and write a report: error, time and memory side by side."""
     from sciml.cli.commands import run_compare
 
-    run_compare(problem, methods, reference, variable, points, dt, end, times, setting or [], seed, out, device, dtype, budget)
+    run_compare(
+        problem,
+        methods,
+        reference,
+        variable,
+        dims,
+        coords,
+        points,
+        dt,
+        end,
+        times,
+        setting or [],
+        seed,
+        out,
+        device,
+        dtype,
+        budget,
+        resume,
+        overwrite,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,7 +164,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(args=arguments, standalone_mode=False)
+        with _plain_warnings():
+            code = app(args=arguments, standalone_mode=False)
     except _USAGE_ERROR as error:
         return _fail(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
@@ -107,17 +173,20 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return _fail(str(error))
     except Exception as error:
+        from sciml.cli.stop import Stopped
         from sciml.core.errors import SciMLError
 
+        if isinstance(error, Stopped):
+            return _fail(f"interrupted. {error}", INTERRUPTED)
         if isinstance(error, SciMLError):
-            return _fail(str(error))
+            return _fail(" ".join([str(error), *getattr(error, "__notes__", [])]))
         if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error))):
             return _fail("The memory of this machine does not suffice; ask for fewer points, samples or output times, or --dtype float32.")
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
     if code == INTERRUPTED:  # typer's own answer to Ctrl-C in some of its versions, ours in the others
-        print("\nsciml: interrupted; what was finished is kept.", file=sys.stderr)
+        return _fail("interrupted.", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -126,9 +195,31 @@ def run() -> None:
     sys.exit(main())
 
 
-def _fail(message: str) -> int:
-    print(f"sciml: {' '.join(message.split())}", file=sys.stderr)
-    return BAD_INPUT
+def _fail(message: str, code: int = BAD_INPUT) -> int:
+    newline = "\n" if code == INTERRUPTED else ""  # leaves the line of a progress bar, and the terminal's ^C
+    print(f"{newline}sciml: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Warnings about data as one line each, without the place in the source that raised them; all others as Python shows them."""
+    from sciml.core.errors import DataWarning
+
+    with warnings.catch_warnings():
+        other = warnings.showwarning
+
+        def show(
+            message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+        ) -> None:
+            if issubclass(category, DataWarning):
+                print(f"sciml: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            else:
+                other(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

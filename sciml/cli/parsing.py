@@ -61,6 +61,29 @@ def parse_names(text: str | None) -> list[str] | None:
     return names
 
 
+def parse_variable(text: str | None) -> list[str] | dict[str, str] | None:
+    """``"usol,vsol"`` as a list of names, ``"u=usol,v=vsol"`` as field and name."""
+    names = parse_names(text)
+    if names is None or not any("=" in name for name in names):
+        return names
+    return parse_pairs(",".join(name if "=" in name else f"{name}={name}" for name in names), "--var", "u=usol,v=vsol")
+
+
+def parse_pairs(text: str | None, option: str, example: str) -> dict[str, str] | None:
+    """``"x=lon,t=0:1"`` as a dictionary of texts."""
+    if text is None:
+        return None
+    result: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, separator, value = (word.strip() for word in part.partition("="))
+        if not (separator and name and value) or name in result:
+            raise InputError(f"{option} {text!r} is not a list of NAME=VALUE with each name once; write for example {option} {example}.")
+        result[name] = value
+    if not result:
+        raise InputError(f"{option} {text!r} names nothing; write for example {option} {example}.")
+    return result
+
+
 def check_times(count: int | None) -> None:
     """Refuse a number of output intervals whose list alone would fill the memory."""
     if count is not None and count > MOST_TIMES:

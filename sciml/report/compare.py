@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,16 +16,18 @@ from sciml.core.errors import BlowUpError, InputError, SciMLError
 from sciml.core.loading import load_problem
 from sciml.core.problem import Problem
 from sciml.io.atomic import atomic_file, atomic_folder
-from sciml.io.dataset import to_tensor
+from sciml.io.dataset import parameters_of, to_tensor
 from sciml.io.netcdf import save
-from sciml.io.reference import read_reference
+from sciml.io.recipe import code_version, content_of
+from sciml.io.reference import Coordinate, Dims, Variable, read_reference
 from sciml.methods.base import Method, Settings
 from sciml.methods.registry import find_methods
 from sciml.report.document import write_document
+from sciml.report.kept import Kept
 from sciml.report.metrics import errors, mean_drift
 from sciml.report.result import Comparison, Entry, Finished
 from sciml.report.truth import CertifiedRun, ExactSolution, ReferenceFile, Truth
-from sciml.solvers.solve import output_times
+from sciml.solvers.solve import SOURCES, output_times
 
 INTERVALS = {0: 400, 1: 100, 2: 20, 3: 8}
 """Output intervals when none are asked for, by number of space axes."""
@@ -38,7 +42,9 @@ def compare(
     out: str | Path = "report",
     *,
     reference: str | Path | None = None,
-    variable: str | Sequence[str] | None = None,
+    variable: Variable | None = None,
+    dims: Dims | None = None,
+    coords: Mapping[str, Coordinate] | None = None,
     points: int | Sequence[int] | None = None,
     dt: float | None = None,
     times: int | Sequence[float] | None = None,
@@ -49,6 +55,8 @@ def compare(
     device: str = "cpu",
     budget: float | None = None,
     progress: Stage | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Comparison:
     """Run methods on a problem, measure them, and write a report.
 
@@ -60,11 +68,13 @@ def compare(
     ----------
     problem : a problem or its name; ``parameters`` go to a named one.
     methods : names; by default every usual one that applies.
-    reference, variable : a file to compare with, see :func:`sciml.read_reference`. Without it the exact solution is
-        used if the problem has one, else a certified run of our own.
+    reference, variable, dims, coords : a file to compare with, and what is what in it, see :func:`sciml.read_reference`.
+        Without it the exact solution is used if the problem has one, else a certified run of our own.
     points, dt, times, end, seed, dtype, device : see :func:`sciml.solve`, for every method alike.
     budget : seconds that a method may spend on training.
     progress : called with a label and a fraction.
+    resume, overwrite : go on with an interrupted comparison of the same settings in ``out.partial``, or give it up. Finished methods are
+        taken over with the cost that was measured then, and so is a finished certified run; what had failed runs again.
 
     Raises :class:`InputError` for bad input and :class:`BlowUpError` if no method finished.
     """
@@ -74,19 +84,26 @@ def compare(
     chosen = find_methods(methods, case)
     check_device(device)
     tell = progress or (lambda label, fraction: None)
-    if variable is not None and reference is None:
-        raise InputError("compare: variable names a field of a reference file; give the file too.")
+    if reference is None and any(given is not None for given in (variable, dims, coords)):
+        raise InputError("compare: variable, dims and coords say what is in a reference file; give the file too.")
     if reference is not None and times is not None:
         raise InputError("compare: give a reference file, whose times are used, or times, not both.")
     # the file is read, and every setting refused that can be, before a folder is made or time is spent
-    external = None if reference is None else ReferenceFile(case, read_reference(reference, variable), end)
-    asked = output_times(case.horizon if end is None else end, INTERVALS[case.domain.ndim] if times is None else times)
+    external = None if reference is None else ReferenceFile(case, read_reference(reference, variable, dims=dims, coords=coords), end)
+    if case.steady:
+        _check_steady(case, {"dt": dt, "times": times, "end": end})
+        asked = [0.0]
+    else:
+        asked = output_times(case.horizon if end is None else end, INTERVALS[case.domain.ndim] if times is None else times)
     instants = asked if external is None else external.output_times
     settings = Settings(instants, case.grid(points).shape, dt, device, dtype, seed, budget)
-    with atomic_folder(out) as folder:
-        truth = external or _own_truth(case, settings, tell)
-        entries = tuple(_attempt(method, case, settings, truth, folder, tell) for method in chosen)
+    recipe = _recipe(case, chosen, settings, external)
+    with atomic_folder(out, resume=resume, overwrite=overwrite) as folder:
+        kept = Kept(folder, recipe, case.equation.fields)
+        truth = external or _own_truth(case, settings, kept, tell)
+        entries = tuple(_attempt(method, case, settings, truth, kept, tell) for method in chosen)
         if not any(entry.finished for entry in entries):
+            kept.drop("truth")  # there is nothing to go on with: it takes other settings to do better
             raise BlowUpError(f"No method finished on {case.name}. " + " ".join(f"{e.method.name}: {e.failure}" for e in entries))
         comparison = Comparison(case, truth, settings, entries, Path(out), dict(parameters or {}))
         comparison = replace(comparison, notes=_notes(comparison))
@@ -97,23 +114,51 @@ def compare(
     return comparison
 
 
-def _own_truth(problem: Problem, settings: Settings, tell: Stage) -> Truth:
+def _check_steady(problem: Problem, given: Mapping[str, Any]) -> None:
+    """Raise if settings are given that only evolution problems have."""
+    if asked := [name for name, value in given.items() if value is not None]:
+        raise InputError(f"compare: {', '.join(asked)} given, but {problem.name} is steady; leave it out.")
+
+
+def _recipe(problem: Problem, methods: Sequence[Method], settings: Settings, external: ReferenceFile | None) -> dict[str, Any]:
+    """All that the datasets of a comparison depend on."""
+    grid = problem.grid(settings.points)
+    initial = problem.initial_state(grid, torch.Generator().manual_seed(settings.seed))
+    return {
+        "problem": problem.name,
+        "parameters": parameters_of(problem),
+        "grid": str(grid),
+        "methods": [method.name for method in methods],
+        "reference": None if external is None else [external.source, content_of(torch.as_tensor(external.values))],
+        **{key: str(value) if key == "dtype" else value for key, value in vars(settings).items()},
+        "initial": content_of(initial),
+        "code": code_version(problem, SOURCES, methods),
+        "threads": torch.get_num_threads(),
+        "versions": [version("sciml-pde"), str(torch.__version__)],
+    }
+
+
+def _own_truth(problem: Problem, settings: Settings, kept: Kept, tell: Stage) -> Truth:
     if problem.exact is not None:
         return ExactSolution(problem)
-    label = "certified reference"
-    tell(label, 0.0)
+    found = kept.recall("truth")
+    if found is not None:
+        return CertifiedRun(found[0], **found[1])
     assert settings.points is not None and not isinstance(settings.points, int)
-    return CertifiedRun(problem, settings.points, settings.times, settings.seed, lambda fraction: tell(label, fraction))
+    made = CertifiedRun.make(problem, settings.points, settings.times, settings.seed, tell)
+    kept.store("truth", made.dataset, made.facts)
+    return made
 
 
-def _attempt(method: Method, problem: Problem, settings: Settings, truth: Truth, folder: Path, tell: Stage) -> Entry:
+def _attempt(method: Method, problem: Problem, settings: Settings, truth: Truth, kept: Kept, tell: Stage) -> Entry:
     """Run one method; whatever goes wrong inside it becomes its row, and the others go on."""
     reason = method.applies(problem)
     if reason is not None:
         return Entry(method, failure=f"does not apply: {reason}")
     tell(method.name, 0.0)
     try:
-        result = method.run(problem, settings, lambda fraction: tell(method.name, fraction))
+        earlier = kept.recall_result(method.name)
+        result = earlier or method.run(problem, settings, lambda fraction: tell(method.name, fraction))
         values = to_tensor(result.dataset).to(torch.float64)
         if not torch.isfinite(values).all():
             raise BlowUpError("its solution is not finite")
@@ -124,8 +169,9 @@ def _attempt(method: Method, problem: Problem, settings: Settings, truth: Truth,
         return Entry(method, failure=f"{type(error).__name__}: {error}".splitlines()[0])
     finally:
         tell(method.name, 1.0)
-    save(result.dataset, folder / f"{method.name}.nc")
-    drift = mean_drift(values.numpy()) if problem.domain.ndim else None
+    if earlier is None:
+        kept.store_result(method.name, result)
+    drift = mean_drift(values.numpy()) if problem.domain.ndim and not problem.steady else None
     return Entry(method, Finished(method, result, pair, errors(pair), drift))
 
 
@@ -133,13 +179,16 @@ def _notes(comparison: Comparison) -> tuple[str, ...]:
     """What a reader must know before believing the table."""
     problem, truth, first = comparison.problem, comparison.truth, comparison.finished[0]
     times, over_time = first.errors.times, first.errors.over_time
-    notes = []
-    if times[0] == 0 and over_time[0] > 1e-6:
+    notes = list(truth.notes)
+    if times[0] == 0 and over_time[0] > 1e-6 and not problem.steady:
         notes.append(f"At t = 0 the {truth.kind} differs from the problem's initial state by {over_time[0]:.1e} (relative L2).")
     known = truth.uncertainty(times)
     if known is not None and known[-1] > 1e-2:
         good = times[known <= 1e-2]
         notes.append(
+            f"The {truth.kind} is known to {known[-1]:.1e} only (relative L2); smaller errors say nothing about the methods. More points help."
+            if problem.steady
+            else
             f"The {truth.kind} is known to one percent only until t = {good[-1] if len(good) else 0:.4g}; later errors say nothing about the "
             "methods (chaotic solutions part exponentially). A shorter time or more points help."
         )

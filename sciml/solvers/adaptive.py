@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -49,6 +50,26 @@ class Pair(NamedTuple):
     stages: list[Tensor]
 
 
+@dataclass(frozen=True)
+class Position:
+    """Everything besides the states at output times that the next step of :meth:`DormandPrince.integrate` depends on.
+
+    Attributes
+    ----------
+    state, slope : working state at ``time`` and its slope, which the step before has left.
+    h : step to try next.
+    last_ratio : error of the last accepted step in units of the tolerance.
+    tried : steps so far, the rejected ones included.
+    """
+
+    state: Tensor
+    slope: Tensor
+    time: float
+    h: float
+    last_ratio: float = 1.0
+    tried: int = 0
+
+
 class DormandPrince(ExplicitStepper):
     r"""The explicit 5(4) pair of Dormand & Prince [J. Comput. Appl. Math. 6 (1980) 19, table 2].
 
@@ -84,47 +105,59 @@ class DormandPrince(ExplicitStepper):
     def advance(self, state: Tensor, time: float = 0.0) -> Tensor:
         return self._pair(state, self.lines.slope(state, time), time, self.dt).new
 
-    def integrate(self, u: Tensor, times: Sequence[float], *, callback: Callable[[float], None] | None = None, max_steps: int = 1_000_000) -> Tensor:
+    def integrate(
+        self,
+        u: Tensor,
+        times: Sequence[float],
+        *,
+        callback: Callable[[float], None] | None = None,
+        max_steps: int = 1_000_000,
+        note: Callable[[list[Tensor], Position], None] | None = None,
+        resumed: tuple[list[Tensor], Position] | None = None,
+    ) -> Tensor:
         """States at ``times`` (increasing; the state at ``times[0]`` is ``u``), shape ``(time, *batch, channel, *space)``.
 
-        ``callback`` receives the time reached after every accepted step. Raises :class:`BlowUpError` when the step
+        ``callback`` receives the time reached after every accepted step, ``note`` the states so far and the position after every step;
+        what ``note`` got, given as ``resumed``, continues that integration with the same bits. Raises :class:`BlowUpError` when the step
         size underflows.
         """
         check_state(u, self.grid, self.channels, who=type(self).__name__)
         if len(times) < 1 or any(b <= a for a, b in pairwise(times)):
             raise InputError(f"{type(self).__name__}.integrate: times must increase strictly; got {list(times)[:5]}...")
         bound = self.bind()
-        state, time, end = bound.encode(u, times[0]), float(times[0]), float(times[-1])
-        slope = bound.lines.slope(state, time)
-        kept = [u]
-        h, last_ratio = min(self.dt, end - time) if end > time else self.dt, 1.0
-        for _ in range(max_steps):
-            if len(kept) == len(times):
-                return torch.stack(kept)
-            if time + h > end:
-                h = end - time
-            pair = bound._pair(state, slope, time, h)
-            ratio = self._ratio(bound.decode(pair.error), bound.decode(state), bound.decode(pair.new))
+        end = float(times[-1])
+        kept, at = resumed or ([u], bound._start(u, float(times[0]), end))
+        while len(kept) < len(times) and at.tried < max_steps:
+            h = end - at.time if at.time + at.h > end else at.h
+            pair = bound._pair(at.state, at.slope, at.time, h)
+            ratio = self._ratio(bound.decode(pair.error), bound.decode(at.state), bound.decode(pair.new))
             if ratio <= 1.0:
-                reached = end if h == end - time else time + h
+                reached = end if h == end - at.time else at.time + h
                 while len(kept) < len(times) and times[len(kept)] <= reached:
-                    theta = (times[len(kept)] - time) / h
-                    kept.append(bound.decode(pair.new if theta == 1.0 else _dense(state, pair, h, theta)))
-                state, slope, time = pair.new, pair.slope, reached
-                if callback is not None:
-                    callback(time)
+                    theta = (times[len(kept)] - at.time) / h
+                    kept.append(bound.decode(pair.new if theta == 1.0 else _dense(at.state, pair, h, theta)))
                 # proportional-integral control (Hairer & Wanner II, section IV.2, eq. (2.43))
-                factor = 0.9 * max(ratio, 1e-10) ** (-0.7 / 5) * max(last_ratio, 1e-10) ** (0.4 / 5)
-                last_ratio = ratio
+                factor = 0.9 * max(ratio, 1e-10) ** (-0.7 / 5) * max(at.last_ratio, 1e-10) ** (0.4 / 5)
+                at = replace(at, state=pair.new, slope=pair.slope, time=reached, last_ratio=ratio)
+                if callback is not None:
+                    callback(at.time)
             else:
                 factor = 0.9 * ratio ** (-1 / 5) if math.isfinite(ratio) else 0.1
-            h *= min(5.0, max(0.1, factor))
-            if h < 1e-14 * max(abs(time), abs(end)):
+            at = replace(at, h=h * min(5.0, max(0.1, factor)), tried=at.tried + 1)
+            if at.h < 1e-14 * max(abs(at.time), abs(end)):
                 break
+            if note is not None:
+                note(kept, at)
+        if len(kept) == len(times):
+            return torch.stack(kept)
         raise BlowUpError(
-            f"{type(self).__name__}: the step size fell to {h:.3g} at t={time:.6g} for fields {'/'.join(self.equation.fields)}; "
+            f"{type(self).__name__}: the step size fell to {at.h:.3g} at t={at.time:.6g} for fields {'/'.join(self.equation.fields)}; "
             "the solution is singular or the equation is stiff. Try an exponential or implicit scheme (ETDRK4, ARK3)."
         )
+
+    def _start(self, u: Tensor, time: float, end: float) -> Position:
+        state = self.encode(u, time)
+        return Position(state, self.lines.slope(state, time), time, min(self.dt, end - time) if end > time else self.dt)
 
     def _pair(self, state: Tensor, slope: Tensor, time: float, h: float) -> Pair:
         stages = [slope]

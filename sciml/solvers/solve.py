@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time as clock
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -15,38 +15,24 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from sciml.core.checks import check_device, check_finite, check_step
-from sciml.core.conservation import ConservationLaw
+from sciml.core.checks import check_device, check_step
 from sciml.core.equation import Equation
-from sciml.core.errors import BlowUpError, InputError
-from sciml.core.grid import Grid
+from sciml.core.errors import InputError
 from sciml.core.problem import Problem
-from sciml.core.propagator import Stepper
+from sciml.io.checkpoint import Checkpoint, Plan, Reached
 from sciml.io.dataset import to_dataset
-from sciml.solvers.adaptive import DormandPrince
+from sciml.io.recipe import code_version, content_of
+from sciml.solvers.adaptive import DormandPrince, Position
 from sciml.solvers.choice import STEP_FRACTION, check_method, choose_method, engine_of, explicit_rate
-from sciml.solvers.filtered import Filtered
-from sciml.solvers.finite_volume import FiniteVolumeStepper
-from sciml.solvers.schemes import EXPLICIT, SPECTRAL
+from sciml.solvers.march import Run, march
+from sciml.solvers.schemes import SPECTRAL
 from sciml.solvers.scipy_bridge import scipy_solve
+from sciml.solvers.steady_problem import solve_steady_problem
 
-CHECK_EVERY = 50
-"""Steps between looks for a blow-up."""
-RETRIES = 4
-"""How often an automatic step is cut to a quarter after a blow-up."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one integration needs: where, with what, how finely."""
-
-    problem: Problem
-    equation: Equation
-    grid: Grid
-    method: str
-    dt: float | None
-    dt_reason: str
-    report: Callable[[float], None]
+SOURCES = ("core", "spectral", "derivatives", "solvers")
+"""Folders of this package on whose code the bits of a solution depend."""
+LABELS = ("Conventions", "title", "references", "source", "date")
+"""Attributes that say nothing on how a solution is computed, or say it twice."""
 
 
 def solve(
@@ -54,7 +40,7 @@ def solve(
     *,
     points: int | Sequence[int] | None = None,
     dt: float | None = None,
-    times: int | Sequence[float] = 50,
+    times: int | Sequence[float] | None = None,
     end: float | None = None,
     method: str | None = None,
     initial: Tensor | None = None,
@@ -64,8 +50,9 @@ def solve(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
     progress: bool | Callable[[float], None] = False,
+    checkpoint: Checkpoint | None = None,
 ) -> xr.Dataset:
-    """Integrate a problem by a classical scheme.
+    """Solve a problem by a classical scheme.
 
     Parameters
     ----------
@@ -76,18 +63,21 @@ def solve(
         watched and shortened when that rate grows. A step that does not divide the interval between two output times
         is shortened until it does.
     times : number of equal output intervals in [0, end] (entry 0 is the initial state), or the output times
-        themselves, increasing from 0.
+        themselves, increasing from 0; 50 intervals by default.
     end : final time; the problem's horizon by default.
     method : one of ``sciml list``; chosen from the problem by default.
-    initial : initial state ``(channel, *space)`` or ``(sample, channel, *space)`` instead of the problem's law.
+    initial : initial state ``(channel, *space)`` or ``(sample, channel, *space)`` instead of the problem's law; for a steady
+        problem its given fields, one channel per name in ``equation.inputs``.
     samples : number of initial states to draw; None for one, without a sample axis.
     seed, generator : of random initial laws.
     dtype, device : of the computation.
     progress : True shows a bar on standard error; a function is called with the fraction done.
+    checkpoint : keeps the run while it is unfinished, see :class:`sciml.Checkpoint`.
 
     Returns
     -------
-    xarray.Dataset with one variable per field and the scheme, the step and the reason for both in its attributes.
+    xarray.Dataset with one variable per field and the scheme, the step and the reason for both in its attributes. Steady
+    problems (``problem.steady``) take no dt, times or end and need no checkpoint; they give no time axis, and their given fields as variables.
 
     Raises
     ------
@@ -95,13 +85,17 @@ def solve(
     BlowUpError : the solution stopped being finite or grew without bound.
     """
     grid = problem.grid(points, dtype=dtype, device=check_device(device))
+    if problem.steady:
+        refused = {"dt": dt, "times": times, "end": end}
+        settings: dict[str, Any] = {"method": method, "initial": initial, "samples": samples, "seed": seed, "generator": generator}
+        return solve_steady_problem(problem, grid, **settings, progress=progress, refused=refused)
     chosen, reason = choose_method(problem, grid)
     if method is not None and method != chosen:
         chosen, reason = method, "asked for"
     check_method(chosen, problem, grid)
     equation = problem.equation
     assert isinstance(equation, Equation)
-    instants = output_times(problem.horizon if end is None else end, times)
+    instants = output_times(problem.horizon if end is None else end, 50 if times is None else times)
     if initial is None:
         source = generator if generator is not None else torch.Generator().manual_seed(seed)
         initial = problem.initial_state(grid, source, samples=samples)
@@ -110,22 +104,34 @@ def solve(
     if dt is None and problem.dt is not None and published and all(n <= m for n, m in zip(grid.shape, problem.points, strict=True)):
         dt, dt_reason = problem.dt, "published with the problem"
     if dt is not None:
-        check_step(dt, who="solve")
+        dt = check_step(dt, who="solve")
+    initial = initial.contiguous()
+    used = {"method": chosen, "method_reason": reason, "seed": None if generator is not None else seed}
+    resumed = None
+    if checkpoint is not None:
+        label = partial(to_dataset, grid=grid, problem=problem, attrs=used)
+        asked = {"dt": dt, "times": instants, "device": str(grid.device), "dealias": problem.dealias, "initial": content_of(initial)}
+        asked["threads"] = torch.get_num_threads()  # sums in another order round differently
+        recipe = {**label(initial[None], [0.0]).attrs, **asked, "code": code_version(problem, SOURCES)}
+        plan = Plan({key: value for key, value in recipe.items() if key not in LABELS}, equation.fields, instants, label)
+        resumed = checkpoint.begin(plan, grid.device)
 
-    started = clock.perf_counter()
+    started = clock.perf_counter() - (0.0 if checkpoint is None else checkpoint.elapsed)
     layout = "{l_bar}{bar}| {elapsed}<{remaining}"
-    with tqdm(total=100, disable=progress is not True, desc=f"{problem.name} {chosen}", unit="%", bar_format=layout, mininterval=0.5) as bar:
+    begun = 0.0 if resumed is None else 100 * resumed.time / instants[-1]
+    with tqdm(
+        total=100, initial=begun, disable=progress is not True, desc=f"{problem.name} {chosen}", unit="%", bar_format=layout, mininterval=0.5
+    ) as bar:
 
         def report(reached: float) -> None:
             bar.update(100 * reached / instants[-1] - bar.n)
             if callable(progress):
                 progress(reached / instants[-1])
 
-        run = Run(problem, equation, grid, chosen, dt, dt_reason, report)
+        run = Run(problem, equation, grid, chosen, dt, dt_reason, report, _forget if checkpoint is None else checkpoint.note, resumed)
         with torch.no_grad(), np.errstate(all="ignore"):  # a blow-up is reported by check_finite
             states, facts = _integrate(run, initial, instants)
-    facts = {"method": chosen, "method_reason": reason, "seed": None if generator is not None else seed, **facts}
-    return to_dataset(states, instants, grid, problem, {**facts, "wall_seconds": clock.perf_counter() - started})
+    return to_dataset(states, instants, grid, problem, {**used, **facts, "wall_seconds": clock.perf_counter() - started})
 
 
 def output_times(end: float, times: int | Sequence[float]) -> list[float]:
@@ -135,27 +141,11 @@ def output_times(end: float, times: int | Sequence[float]) -> list[float]:
             raise InputError(f"solve: times={times} given; at least 1 output interval is needed.")
         if not (end > 0 and math.isfinite(end)):
             raise InputError(f"solve: end={end} given; a positive, finite time is needed.")
-        return [end * i / times for i in range(times + 1)]
+        return [float(end) * i / times for i in range(times + 1)]
     listed = [float(t) for t in times]
     if len(listed) < 2 or listed[0] != 0.0 or any(not b > a for a, b in pairwise(listed)):
         raise InputError(f"solve: times={listed[:4]}... given; output times must start at 0 and increase strictly, two or more of them.")
     return listed
-
-
-def make_stepper(problem: Problem, grid: Grid, method: str, dt: float) -> Stepper:
-    """The scheme ``method`` for a problem on a grid, with the problem's filter after every step if it has one."""
-    equation = problem.equation
-    assert isinstance(equation, Equation)
-    if method in SPECTRAL:
-        kind: Any = SPECTRAL[method]
-        step: Stepper = kind(equation, grid, dt, dealias=problem.dealias)
-    elif method == "finite_volume":
-        assert isinstance(equation, ConservationLaw)  # by check_method
-        step = FiniteVolumeStepper(equation, grid, dt, boundaries=problem.domain.boundaries)
-    else:
-        explicit: Any = EXPLICIT[method]
-        step = explicit(equation, grid, dt, engine=engine_of(problem, grid), dealias=problem.dealias)
-    return step if problem.filter is None else Filtered(step, problem.filter(grid))
 
 
 def _integrate(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str, Any]]:
@@ -168,65 +158,11 @@ def _integrate(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict
         pair = DormandPrince(
             run.equation, grid, min(first, instants[-1]), rtol=1e-8, atol=1e-10, engine=engine_of(problem, grid), dealias=problem.dealias
         )
-        return pair.integrate(u, instants, callback=run.report), {"dt_reason": "error control, rtol 1e-8"}
-    return _march(run, u, instants)
+        resumed = None if run.resumed is None else (run.resumed.states, Position(**run.resumed.working))
+        states = pair.integrate(u, instants, callback=run.report, note=lambda kept, at: run.note(Reached(kept, at.time, vars(at))), resumed=resumed)
+        return states, {"dt_reason": "error control, rtol 1e-8"}
+    return march(run, u, instants)
 
 
-def _march(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str, Any]]:
-    """Fixed steps between output times; an automatic step is shortened when the explicit part becomes faster.
-
-    The rate is known where it was measured. If the solution still blows up under an automatic step, the interval is
-    taken again with a quarter of it, up to :data:`RETRIES` times in all.
-    """
-    automatic = run.dt is None
-    dt = _automatic_step(run, u, 0.0) if run.dt is None else run.dt
-    smallest, steps, retries = math.inf, 0, 0
-    limit = 1e8 * max(1.0, float(u.abs().max()))
-    states = [u]
-    step: Stepper | None = None
-    state: Any = None
-    for start, stop in pairwise(instants):
-        if automatic:
-            dt = min(dt, _automatic_step(run, states[-1], start))
-        while True:
-            count = max(1, math.ceil((stop - start) / dt - 1e-9))
-            h = (stop - start) / count
-            if step is None or abs(step.dt - h) > 1e-12 * h:
-                step = make_stepper(run.problem, run.grid, run.method, h)
-                state = step.encode(states[-1], start)
-            try:
-                state, u = _interval(run, step, state, start, count, limit)
-                break
-            except BlowUpError:
-                retries += 1
-                if not automatic or retries > RETRIES:
-                    raise
-                dt, step = h / 4, None
-        states.append(u)
-        smallest, steps = min(smallest, h), steps + count
-    reason = "from the rate of the explicit part" if automatic else run.dt_reason
-    return torch.stack(states), {"dt": smallest, "dt_reason": reason, "steps": steps}
-
-
-def _interval(run: Run, step: Stepper, state: Any, start: float, count: int, limit: float) -> tuple[Any, Tensor]:
-    """The working state and the field ``count`` steps later, looked at for a blow-up on the way."""
-    u = None
-    for n in range(0, count, CHECK_EVERY):
-        stop = min(n + CHECK_EVERY, count)
-        state = step.march(state, start + n * step.dt, stop - n)
-        u, now = step.decode(state), start + stop * step.dt
-        check_finite(u, run.grid, time=now, dt=step.dt, fields=run.equation.fields, scheme=run.method, limit=limit)
-        run.report(now)
-    assert u is not None
-    return state, u
-
-
-def _automatic_step(run: Run, u: Tensor, time: float) -> float:
-    if run.method == "finite_volume":
-        probe = make_stepper(run.problem, run.grid, run.method, 1.0)
-        assert isinstance(probe, FiniteVolumeStepper)
-        # Implicit diffusion has no limit of stability; two hundred steps to the horizon keep its error in time small.
-        return min(float(probe.stable_dt(u)), run.problem.horizon / 200)
-    rate = explicit_rate(run.problem, run.grid, run.method, u, time)
-    # Without an explicit part the horizon alone sets the scale; a hundredth of it resolves a forced linear response.
-    return STEP_FRACTION[run.method] / max(rate, 100.0 * STEP_FRACTION[run.method] / run.problem.horizon)
+def _forget(reached: Reached) -> None:
+    """Nothing is kept of a run without a checkpoint."""
