@@ -130,7 +130,7 @@ def measured_rates(device: str) -> None:
                     kept.append(seconds(both(layer, u), 3))
             a, b = (statistics.median(t) for t in times)
             quotient = matrix_work(space, modes) / transform_work(space, modes)
-            print(f"{space!s:>14} modes {modes!s:>14}   transforms / matrices {b / a:5.2f}   work of matrices / transforms {quotient:6.2f}", flush=True)
+            print(f"{space!s:>14} modes {modes!s:>14}   time of transforms {b / a:5.2f}   work of matrices {quotient:6.2f}", flush=True)
 
 
 def main() -> None:

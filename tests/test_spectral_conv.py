@@ -180,6 +180,12 @@ def test_scattered_points_lie_on_the_same_function(space: tuple[int, ...], modes
     torch.testing.assert_close(shifted, found, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("space", "modes"), CASES)
+def test_no_samples_give_no_samples(space: tuple[int, ...], modes: tuple[int, ...], path: str) -> None:
+    assert SpectralConv(2, 3, modes, path=path)(torch.zeros(0, 2, *space)).shape == (0, 3, *space)
+
+
 def test_variance_of_a_mode_passes_unchanged() -> None:
     torch.manual_seed(6)
     u = torch.randn(64, 48, 40)

@@ -55,6 +55,11 @@ def test_a_folder_is_read_file_after_file(tmp_path: Path, run: xr.Dataset) -> No
         sciml.save(run.isel(sample=slice(2 * i, 2 * i + 2)), tmp_path / f"part-{i}.nc")
     data = sciml.open_data(tmp_path)
     assert len(data) == 4 and torch.equal(data[3].u, sciml.to_tensor(run)[:, 3])
+    for axis in ("time", "x"):
+        sciml.save(run.assign_coords({axis: (axis, 2 * run[axis].values)}), tmp_path / "part-2.nc")
+        with pytest.raises(sciml.InputError, match=r"times or positions are not those of .*part-0\.nc"):
+            sciml.open_data(tmp_path)
+    assert len(sciml.open_data(tmp_path, coords=[run["x"].values])) == 8
     sciml.save(run.rename(u="v"), tmp_path / "part-2.nc")
     with pytest.raises(sciml.InputError, match=r"fields is \('v',\), but \('u',\)"):
         sciml.open_data(tmp_path)

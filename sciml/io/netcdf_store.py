@@ -103,16 +103,14 @@ class NetCDFStore(Store):
             )
 
     def read(self, sample: int, steps: slice = slice(None)) -> np.ndarray:
-        index: tuple[Any, ...] = (sample,) if self.facts.labelled else ()
-        if self.facts.steps is not None:
-            index = (*index, steps)
-        parts = [self.file[name][index] for name in self.facts.fields]
+        lead = (sample,) if self.facts.labelled else ()
+        parts = [self.array(name).read(lead, None if self.facts.steps is None else steps) for name in self.facts.fields]
         return np.stack(parts, axis=0 if self.facts.steps is None else 1)
 
     def read_inputs(self, sample: int) -> np.ndarray:
         if not self.facts.inputs:
             return super().read_inputs(sample)
-        return np.stack([self.file[name][() if name in self._shared else sample] for name in self.facts.inputs])
+        return np.stack([self.array(name).read(() if name in self._shared else (sample,)) for name in self.facts.inputs])
 
     def read_parameters(self, sample: int) -> np.ndarray:
-        return np.array([self.file[name][sample] for name in self.facts.parameters], dtype=np.float64)
+        return np.array([self.array(name).read((sample,)) for name in self.facts.parameters], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What the layouts of PDEBench share: their coordinates, their attributes, and one clear error for a damaged file.
+"""What the layouts of PDEBench share: checked coordinates, times and shapes.
 
 PDEBench [M. Takamoto et al., NeurIPS 2022, arXiv 2210.07182] keeps scalar equations, compressible flow and Darcy flow in one array per field
 (layout A), reaction and shallow water in one group per sample (layout B), and incompressible flow in arrays with the components last (layout C).
@@ -6,29 +6,14 @@ PDEBench [M. Takamoto et al., NeurIPS 2022, arXiv 2210.07182] keeps scalar equat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from sciml.core.derivatives import AXES
 from sciml.core.errors import InputError
-from sciml.io.netcdf import python_value
-
-
-@contextmanager
-def damage(path: Path) -> Iterator[None]:
-    """Errors of the HDF5 library inside the block as one :class:`InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"Cannot read {path}: the file is damaged ({reason}). Copy or download it again.") from error
 
 
 def array_in(path: Path, group: h5py.Group, name: str) -> h5py.Dataset:
@@ -105,18 +90,3 @@ def checked_shape(path: Path, item: h5py.Dataset, shape: tuple[int, ...], like: 
     """Raise :class:`InputError` unless ``item`` has that shape; ``like`` names what it must agree with."""
     if item.shape != shape:
         raise InputError(f"{path}: {item.name} has shape {item.shape}; {shape} is expected by {like}. Write the file again.")
-
-
-def float_type(items: Sequence[h5py.Dataset]) -> np.dtype:
-    """The type in which arrays are handed out: float32, or float64 if one of them needs it."""
-    small = all(item.dtype.kind == "f" and item.dtype.itemsize <= 4 for item in items)
-    return np.dtype(np.float32 if small else np.float64)
-
-
-def attributes(item: h5py.Group) -> dict[str, Any]:
-    """The attributes of a file or a group as Python values; arrays stay arrays."""
-    return {name: _plain(value) for name, value in item.attrs.items() if not isinstance(value, h5py.Empty)}
-
-
-def _plain(value: Any) -> Any:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else python_value(value)

@@ -9,7 +9,8 @@ import numpy as np
 
 from sciml.core.derivatives import AXES
 from sciml.core.errors import InputError
-from sciml.io.pdebench import array_in, attributes, checked_shape, checked_times, damage, float_type
+from sciml.io.hdf5 import attributes, damage, float_type
+from sciml.io.pdebench import array_in, checked_shape, checked_times
 from sciml.io.store import Facts, Store
 
 VELOCITY, PARTICLES, FORCE, TIME = "velocity", "particles", "force", "t"

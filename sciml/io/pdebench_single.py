@@ -10,8 +10,9 @@ import numpy as np
 
 from sciml.core.derivatives import AXES
 from sciml.core.errors import InputError
-from sciml.io.pdebench import array_in, attributes, checked_axes, checked_shape, checked_times, damage, float_type, numbers_in
-from sciml.io.pdebench_record import PARAMETERS, RECORD, Record, read_record
+from sciml.io.hdf5 import attributes, damage, float_type
+from sciml.io.pdebench import array_in, checked_axes, checked_shape, checked_times, numbers_in
+from sciml.io.record import PARAMETERS, RECORD, Record, read_record
 from sciml.io.store import Facts, Store
 
 TENSOR = "tensor"

@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 
 from sciml.core.errors import InputError
+from sciml.io.contents import Contents
 from sciml.io.hdf5 import new_hdf5
-from sciml.io.pdebench_contents import Contents
 from sciml.io.pdebench_groups import CONFIG, DATA, GRID
-from sciml.io.pdebench_record import PARAMETERS, RECORD, Record, write_record
 from sciml.io.pdebench_single import COEFFICIENT, COORDINATES, TENSOR, TIME
+from sciml.io.record import PARAMETERS, RECORD, Record, write_record
 
 
 def write_pdebench(path: str | Path, chunks: xr.Dataset | Iterable[xr.Dataset], samples: int | None = None, *, layout: str = "A") -> Path:

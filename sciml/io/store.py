@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from sciml.core.errors import InputError
+from sciml.io.stored import StoredArray
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Store(ABC):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file: h5py.File | None = None
+        self._arrays: dict[str, StoredArray] = {}
         self._process = 0
         self.facts = self._read_facts(self.file)
 
@@ -97,7 +99,16 @@ class Store(ABC):
         """The open file of this process."""
         if self._file is None or self._process != os.getpid():
             self._file, self._process = open_hdf5(self.path), os.getpid()
+            self._arrays = {}
         return self._file
+
+    @final
+    def array(self, name: str) -> StoredArray:
+        """The data set called ``name`` of the open file, kept ready for repeated reads in this process."""
+        file = self.file
+        if name not in self._arrays:
+            self._arrays[name] = StoredArray(file[name])
+        return self._arrays[name]
 
     @final
     def close(self) -> None:
@@ -105,9 +116,10 @@ class Store(ABC):
         if self._file is not None and self._process == os.getpid():
             self._file.close()
         self._file = None
+        self._arrays = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None}
+        return {**self.__dict__, "_file": None, "_arrays": {}}
 
 
 def open_hdf5(path: str | Path) -> h5py.File:

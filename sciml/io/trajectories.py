@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -72,7 +73,13 @@ class Trajectories(Dataset):
                 mine, its = getattr(first, name), getattr(facts, name)
                 if mine != its:
                     raise InputError(f"{store.path}: {name} is {its}, but {mine} in {stores[0].path}; files of one data set must agree.")
+            if (times is None and not _same(first.times, facts.times)) or (coords is None and not _same(first.coords, facts.coords)):
+                raise InputError(
+                    f"{store.path}: its times or positions are not those of {stores[0].path}; files of one data set must agree. "
+                    "Read them one by one, or give times= and coords= if the files are wrong."
+                )
         self._ends = list(accumulate(store.facts.samples for store in stores))
+        self._latest: tuple[Store, int, np.ndarray, np.ndarray] | None = None
         self.fields, self.inputs, self.parameters = first.fields, first.inputs, first.parameters
         self.shape, self.steps = first.shape, first.steps
         self._times = first.times if times is None else _checked_times(times, first.steps)
@@ -99,7 +106,7 @@ class Trajectories(Dataset):
         if not -count <= index < count:
             raise IndexError(f"trajectory {index} asked for; there are {count}.")
         index %= count
-        which = next(i for i, end in enumerate(self._ends) if index < end)
+        which = bisect_right(self._ends, index)
         return self.stores[which], index - (self._ends[which - 1] if which else 0)
 
     @property
@@ -168,7 +175,11 @@ class Trajectories(Dataset):
         return xr.Dataset(variables, coords, dict(facts.attrs))
 
     def _given(self, store: Store, sample: int) -> tuple[Tensor, Tensor]:
-        return torch.from_numpy(store.read_inputs(sample)), torch.from_numpy(store.read_parameters(sample))
+        # the windows of a trajectory share them: those of the latest are kept, and copied, because the caller owns what is handed out
+        latest = self._latest
+        if latest is None or latest[0] is not store or latest[1] != sample:
+            latest = self._latest = (store, sample, store.read_inputs(sample), store.read_parameters(sample))
+        return torch.from_numpy(latest[2].copy()), torch.from_numpy(latest[3].copy())
 
     def __repr__(self) -> str:
         steps = "steady" if self.steps is None else f"{self.steps} instants"
@@ -211,6 +222,13 @@ def _extent(x: np.ndarray, periodic: bool, axis: str) -> tuple[float, float]:
     if not h > 0 or np.abs(np.diff(x) - h).max() > 1e-4 * h:
         raise InputError(f"{axis} is not uniform and increasing, so there is no sciml.Grid for it; interpolate to a uniform axis, or give coords=.")
     return float(h * len(x)), float(x[0] if periodic else x[0] - h / 2)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two axes, or two tuples of axes, are equal; None (unknown) equals None alone."""
+    if a is None or b is None:
+        return a is b
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _checked_times(times: Sequence[float] | np.ndarray, steps: int | None) -> np.ndarray:

@@ -32,8 +32,8 @@ def analyse_by_matrices(u: Tensor, modes: Sequence[int]) -> Pair:
     tail: list[int] = []
     for axis in range(len(space) - 2, -1, -1):
         m, n = modes[axis], space[axis]
-        groups = batch * channels * math.prod(space[:axis])
-        products = (analysis(n, m, u, inner=True) @ v.reshape(groups, n, -1)).view(groups, 2, m, -1, 2, last)
+        groups, rest = batch * channels * math.prod(space[:axis]), math.prod(tail)
+        products = (analysis(n, m, u, inner=True) @ v.reshape(groups, n, rest * 2 * last)).view(groups, 2, m, rest, 2, last)
         cos_re, cos_im, sin_re, sin_im = products[:, 0, ..., 0, :], products[:, 0, ..., 1, :], products[:, 1, ..., 0, :], products[:, 1, ..., 1, :]
         # (C - iS)(Re + i Im) for k >= 0; S changes sign for -k
         re = torch.cat([(cos_re - sin_im)[:, 1:].flip(1), cos_re + sin_im], 1)
@@ -49,9 +49,9 @@ def synthesise_by_matrices(re: Tensor, im: Tensor, size: Sequence[int]) -> Tenso
     batch, channels, *kept, last = re.shape
     v = torch.stack([re, im], -2)
     for axis, n in enumerate(size[:-1]):
-        groups, m = batch * channels * math.prod(size[:axis]), (kept[axis] + 1) // 2
-        v = v.reshape(groups, kept[axis], -1, 2, last)
-        v = synthesis(n, m, v, inner=True) @ _even_and_odd(v, m).view(groups, 2 * m, -1)
+        groups, m, rest = batch * channels * math.prod(size[:axis]), (kept[axis] + 1) // 2, math.prod(kept[axis + 1 :])
+        v = v.reshape(groups, kept[axis], rest, 2, last)
+        v = synthesis(n, m, v, inner=True) @ _even_and_odd(v, m).view(groups, 2 * m, rest * 2 * last)
     return v.reshape(batch, channels, *size[:-1], 2 * last) @ synthesis(size[-1], last, v, inner=False)
 
 

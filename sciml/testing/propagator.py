@@ -102,7 +102,7 @@ def _check_derivatives(step: Callable[[Tensor], Tensor], u: Tensor, direction: T
         )
     tangent = torch.func.jvp(step, (u,), (direction,))[1]
     error = float((tangent - difference).detach().abs().amax())
-    forward = float((tangent * weights).sum())
+    forward = float((tangent * weights).detach().sum())
     if not (error <= 10 * tolerance * max(float(difference.abs().amax()), 1e-30) and abs(forward - reverse) <= (1e-9 if double else 1e-3) * scale):
         raise ContractError(f"{name}: the tangent of torch.func.jvp differs from finite differences by {error:.3g}; detach no part of the step.")
 

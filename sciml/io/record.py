@@ -1,4 +1,4 @@
-"""What PDEBench's layouts have no place for, kept beside the data so that a data set comes back as it was written."""
+"""What other formats have no place for, kept beside the data so that a data set comes back as it was written."""
 
 from __future__ import annotations
 
