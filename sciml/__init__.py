@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sciml.core.equation import Term as Term
     from sciml.core.errors import BlowUpError as BlowUpError
     from sciml.core.errors import ContractError as ContractError
+    from sciml.core.errors import DataWarning as DataWarning
     from sciml.core.errors import InputError as InputError
     from sciml.core.errors import SciMLError as SciMLError
     from sciml.core.errors import UnsupportedError as UnsupportedError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from sciml.core.propagator import Stepper as Stepper
     from sciml.core.rollout import rollout as rollout
     from sciml.core.rollout import trajectory as trajectory
+    from sciml.core.steady import SteadyDiffusion as SteadyDiffusion
+    from sciml.core.steady import SteadyEquation as SteadyEquation
     from sciml.core.symbol import Symbol as Symbol
     from sciml.core.tangent import tangent_linear as tangent_linear
     from sciml.derivatives.finite_volume import FiniteVolume as FiniteVolume
@@ -44,14 +47,19 @@ if TYPE_CHECKING:
     from sciml.derivatives.functional import PointResidual as PointResidual
     from sciml.derivatives.points import Points as Points
     from sciml.derivatives.stencil import Stencil as Stencil
+    from sciml.generation.generate import generate as generate
+    from sciml.io.checkpoint import Checkpoint as Checkpoint
     from sciml.io.dataset import grid_of as grid_of
     from sciml.io.dataset import to_dataset as to_dataset
     from sciml.io.dataset import to_tensor as to_tensor
     from sciml.io.netcdf import load as load
     from sciml.io.netcdf import save as save
     from sciml.io.open import open_data as open_data
+    from sciml.io.pdebench_write import write_pdebench as write_pdebench
     from sciml.io.reference import read_reference as read_reference
     from sciml.io.trajectories import Trajectories as Trajectories
+    from sciml.io.well_stats import read_stats as read_stats
+    from sciml.io.well_write import write_well as write_well
     from sciml.report.animation import animate as animate
     from sciml.report.compare import compare as compare
     from sciml.report.figures import plot as plot
@@ -69,19 +77,39 @@ if TYPE_CHECKING:
     from sciml.solvers.runge_kutta import RK4 as RK4
     from sciml.solvers.scipy_bridge import scipy_solve as scipy_solve
     from sciml.solvers.solve import solve as solve
+    from sciml.solvers.steady import solve_steady as solve_steady
+    from sciml.spectral.convolution import SpectralConv as SpectralConv
+    from sciml.surrogates.load import load_model as load_model
+    from sciml.surrogates.operators.deeponet import DeepONet as DeepONet
+    from sciml.surrogates.operators.factorised import FactorisedFNO as FactorisedFNO
+    from sciml.surrogates.operators.fno import FNO as FNO
+    from sciml.surrogates.operators.transolver import Transolver as Transolver
+    from sciml.training.fit import fit as fit
+    from sciml.training.forecasts import blown_up as blown_up
+    from sciml.training.forecasts import time_to_correlation as time_to_correlation
+    from sciml.training.losses import Sobolev as Sobolev
+    from sciml.training.losses import relative_l2 as relative_l2
+    from sciml.training.norms import sobolev_norm as sobolev_norm
+    from sciml.training.objective import LeastSquares as LeastSquares
+    from sciml.training.objective import Objective as Objective
+    from sciml.training.objective import Physics as Physics
+    from sciml.training.objective import Supervised as Supervised
+    from sciml.training.pairs import pairs as pairs
+    from sciml.training.residual import Residual as Residual
 
 _HOME = {
     "sciml.core.conservation": ("ConservationLaw",),
     "sciml.core.derivatives": ("Derivatives",),
     "sciml.core.domain": ("Dirichlet", "Domain", "Neumann", "Periodic"),
     "sciml.core.equation": ("Equation", "ResidualForm", "Term"),
-    "sciml.core.errors": ("BlowUpError", "ContractError", "InputError", "SciMLError", "UnsupportedError"),
+    "sciml.core.errors": ("BlowUpError", "ContractError", "DataWarning", "InputError", "SciMLError", "UnsupportedError"),
     "sciml.core.field": ("Field",),
     "sciml.core.grid": ("Grid",),
     "sciml.core.loading": ("load_problem", "problem_names"),
     "sciml.core.problem": ("Problem", "Profile", "RandomLaw"),
     "sciml.core.propagator": ("Propagator", "Solution", "Stepper"),
     "sciml.core.rollout": ("rollout", "trajectory"),
+    "sciml.core.steady": ("SteadyDiffusion", "SteadyEquation"),
     "sciml.core.symbol": ("Symbol",),
     "sciml.core.tangent": ("tangent_linear",),
     "sciml.derivatives.finite_volume": ("FiniteVolume",),
@@ -89,11 +117,16 @@ _HOME = {
     "sciml.derivatives.functional": ("Functional", "PointResidual"),
     "sciml.derivatives.points": ("Points",),
     "sciml.derivatives.stencil": ("Stencil",),
+    "sciml.generation.generate": ("generate",),
+    "sciml.io.checkpoint": ("Checkpoint",),
     "sciml.io.dataset": ("grid_of", "to_dataset", "to_tensor"),
     "sciml.io.netcdf": ("load", "save"),
     "sciml.io.open": ("open_data",),
+    "sciml.io.pdebench_write": ("write_pdebench",),
     "sciml.io.reference": ("read_reference",),
     "sciml.io.trajectories": ("Trajectories",),
+    "sciml.io.well_stats": ("read_stats",),
+    "sciml.io.well_write": ("write_well",),
     "sciml.report.animation": ("animate",),
     "sciml.report.compare": ("compare",),
     "sciml.report.figures": ("plot",),
@@ -107,6 +140,20 @@ _HOME = {
     "sciml.solvers.runge_kutta": ("RK4",),
     "sciml.solvers.scipy_bridge": ("scipy_solve",),
     "sciml.solvers.solve": ("solve",),
+    "sciml.solvers.steady": ("solve_steady",),
+    "sciml.spectral.convolution": ("SpectralConv",),
+    "sciml.surrogates.load": ("load_model",),
+    "sciml.surrogates.operators.deeponet": ("DeepONet",),
+    "sciml.surrogates.operators.factorised": ("FactorisedFNO",),
+    "sciml.surrogates.operators.fno": ("FNO",),
+    "sciml.surrogates.operators.transolver": ("Transolver",),
+    "sciml.training.fit": ("fit",),
+    "sciml.training.forecasts": ("blown_up", "time_to_correlation"),
+    "sciml.training.losses": ("Sobolev", "relative_l2"),
+    "sciml.training.norms": ("sobolev_norm",),
+    "sciml.training.objective": ("LeastSquares", "Objective", "Physics", "Supervised"),
+    "sciml.training.pairs": ("pairs",),
+    "sciml.training.residual": ("Residual",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

@@ -1,0 +1,1 @@
+"""Neural operators, one architecture per file."""
