@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALL = {"core", "derivatives", "io", "methods", "solvers", "spectral"}
+ALL = {"core", "derivatives", "generation", "io", "methods", "solvers", "spectral", "surrogates", "training"}
 LAYERS: dict[str, set[str]] = {
     "core": set(),
     "spectral": {"core"},
@@ -19,6 +19,9 @@ LAYERS: dict[str, set[str]] = {
     "io": {"core"},
     "solvers": {"core", "derivatives", "io", "spectral"},
     "testing": {"core", "derivatives", "solvers", "spectral"},
+    "generation": {"core", "derivatives", "io", "solvers", "spectral"},
+    "training": {"core", "derivatives", "io", "solvers", "spectral"},
+    "surrogates": {"core", "derivatives", "io", "solvers", "spectral", "training"},
     "methods": ALL - {"methods"},
     "report": ALL,
     "cli": ALL | {"report"},

@@ -15,7 +15,7 @@ from pages.mathfont import math_font
 from pages.mathml import typeset
 
 HERE = Path(__file__).parent
-HOWTO = ["my_equation", "my_method", "my_data", "generate", "gradients", "interruption"]
+HOWTO = ["my_equation", "my_method", "my_data", "generate", "train", "gradients", "interruption"]
 """The order of the recipes; others come after them."""
 
 log = logging.getLogger("mkdocs.hooks.docs")

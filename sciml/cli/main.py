@@ -1,4 +1,4 @@
-"""``sciml list | solve | generate | compare``: what each option means, and how errors reach the user.
+"""``sciml list | solve | generate | train | compare``: what each option means, and how errors reach the user.
 
 PyTorch takes seconds to import, so each command imports what it needs when it runs and ``sciml --help`` is quick.
 """
@@ -102,6 +102,60 @@ def generate(
     from sciml.cli.generate import run_generate
 
     run_generate(problem, samples, out, format, points, dt, end, times, method, setting or [], seed, chunk, device, dtype, resume, overwrite)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="fno, ffno or transolver.")],
+    source: Annotated[str, typer.Argument(metavar="PROBLEM|DATA", help="module:case or a Python file, whose data are made first; or files of data.")],
+    out: Annotated[Path, typer.Option(help="Write the trained model to this file.")],
+    samples: Annotated[int, typer.Option(min=3, help="Trajectories to make of a PROBLEM; 10 % each are for validation and test.")] = 200,
+    points: Points = None,
+    end: End = None,
+    times: Times = None,
+    setting: Settings = None,
+    lag: Annotated[int, typer.Option(min=1, help="Stored instants per step of the model.")] = 1,
+    modes: Annotated[int | None, typer.Option(min=1, help="Fourier modes per axis.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Hidden channels.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Layers.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; 100 unless there is a budget.")] = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Seconds to train.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Largest learning rate; 1e-3 by default.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs per step, over all processes together.")] = 32,
+    noise: Annotated[float, typer.Option(min=0, help="Noise on the input in training, relative to its spread.")] = 0.0,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="full or bf16-mixed.")] = "full",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training of the same settings, if there is one.")] = False,
+    log: Annotated[Path | None, typer.Option(help="Write losses, learning rate and time per epoch to this file (.csv).")] = None,
+) -> None:
+    """Train a neural operator on a problem's trajectories, or on data in files."""
+    from sciml.cli.train import run_train
+
+    run_train(
+        model,
+        source,
+        out,
+        samples,
+        points,
+        end,
+        times,
+        setting or [],
+        lag,
+        modes,
+        width,
+        depth,
+        epochs,
+        budget,
+        lr,
+        batch_size,
+        noise,
+        seed,
+        device,
+        precision,
+        resume,
+        log,
+    )
 
 
 @app.command()

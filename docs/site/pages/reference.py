@@ -18,6 +18,7 @@ ROOMS: Mapping[str, str] = {
     "io": "Datasets and files",
     "generation": "Making data sets",
     "surrogates": "Networks",
+    "training": "Training",
     "methods": "Methods of a comparison",
     "report": "Figures and reports",
     "testing": "Contracts of your own classes",

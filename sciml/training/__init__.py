@@ -1,0 +1,1 @@
+"""Training of any model: data, losses, one loop, and what makes it survive interruptions."""

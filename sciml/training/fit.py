@@ -1,0 +1,196 @@
+"""``sciml.fit``: train a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from sciml.core.errors import InputError
+from sciml.core.propagator import Propagator
+from sciml.io.atomic import check_writable, remove_leftovers
+from sciml.io.lock import exclusive
+from sciml.training.batches import as_dataset, count_of, some
+from sciml.training.checkpoint import checksum, described, read_checkpoint, write_checkpoint
+from sciml.training.devices import make_fabric
+from sciml.training.ema import Average
+from sciml.training.history import History
+from sciml.training.interruption import deferred
+from sciml.training.loop import Loop
+from sciml.training.losses import Loss, relative_l2
+from sciml.training.objective import Objective, Supervised
+from sciml.training.plan import OptimizerOf, Plan, make_optimizer
+from sciml.training.schedules import Schedule, schedule_of
+from sciml.training.seeds import generator_of
+from sciml.training.step import Trained
+
+
+def fit(
+    model: nn.Module,
+    data: Any,
+    *,
+    loss: Loss | Objective = relative_l2,
+    optimizer: OptimizerOf | None = None,
+    lr: float | None = None,
+    schedule: str | Schedule = "onecycle",
+    epochs: int | None = None,
+    budget: float | None = None,
+    batch_size: int = 32,
+    validation: Any = None,
+    patience: int | None = None,
+    clip: float | None = None,
+    ema: float | None = None,
+    noise: float = 0.0,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    precision: str = "full",
+    strategy: str = "auto",
+    devices: int | None = None,
+    workers: int = 0,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    resume: bool = False,
+    log: str | Path | None = None,
+    progress: bool | Callable[[float], None] = False,
+) -> History:
+    """Train ``model`` in place; what the losses were.
+
+    The order of samples, noise and dropout hang on ``seed`` and the number of the step alone, so that a run that goes on from a checkpoint,
+    after a kill too, ends with the same weights to the last bit as one that was never interrupted, if epochs and not a budget end it.
+    Started by ``torchrun`` in several processes, each computes its part of every batch; the result is that of one process up to rounding
+    (up to other random numbers, with noise or dropout). Afterwards the model is in evaluation mode.
+
+    Parameters
+    ----------
+    model : any module; with ``grid`` and ``dt`` it is a propagator. Initial weights are those it has.
+    data : :func:`sciml.pairs`, trajectories of :func:`sciml.open_data`, tensors ``(u, target)`` or ``(u, target, inputs)`` with samples
+        along their first axis, or a PyTorch data set of such pairs; of anything that a custom objective understands.
+    loss : a function of prediction and target that averages over samples, or an :class:`Objective`.
+    optimizer : what makes one from parameters, such as ``torch.optim.Adam``; AdamW with weight decay 1e-4 by default.
+    lr : learning rate; the optimiser's own (1e-3 for the default one) if None.
+    schedule : "onecycle", "cosine", "steps", "constant", or a function from the fraction of the training done to a factor of the rate.
+    epochs, budget : when to end: after so many passes over the data, so many seconds, or whichever comes first.
+    batch_size : samples per step, over all processes together.
+    validation : data whose loss is computed after each epoch.
+    patience : end after so many epochs without a better validation loss, and keep the best epoch's weights.
+    clip : largest norm of the gradient.
+    ema : decay of an average of the weights, such as 0.999; the model ends with the averaged ones.
+    noise : Gaussian noise on ``u`` in training, relative to each field's spread over space.
+    seed : of all that is random here.
+    device : where to train; the model stays there. Its own device by default.
+    precision : "full", the weights' own, or "bf16-mixed".
+    strategy, devices : "ddp" and the number of processes; by default what ``torchrun`` started.
+    workers : processes that read data.
+    checkpoint : file that keeps the training every ``checkpoint_every`` seconds, when it is interrupted, and at its end.
+    resume : go on from ``checkpoint`` if it exists. Without it an existing file is refused.
+    log : CSV file with a row per epoch.
+    progress : True shows a bar with losses and the time left on standard error; a function is called with the fraction done.
+
+    Raises
+    ------
+    InputError : data, model and options do not fit, or data are not finite (it says which sample); the checkpoint is of another training.
+    BlowUpError : the loss stopped being finite.
+    KeyboardInterrupt : on Ctrl-C or SIGTERM, after the step in work, with the checkpoint written.
+
+    >>> history = sciml.fit(fno, sciml.pairs(u, lag=4), epochs=200)     # doctest: +SKIP
+    """
+    plan = Plan(epochs, budget, batch_size, schedule_of(schedule), clip, patience, seed, workers, checkpoint_every)
+    objective = _objective(loss, noise)
+    if patience is not None and validation is None:
+        raise InputError("fit: patience ends a training by its validation loss; give validation= too.")
+    if resume and checkpoint is None:
+        raise InputError("fit: resume goes on from a checkpoint; give checkpoint= too.")
+    ndim = model.grid.ndim if isinstance(model, Propagator) else None
+    training = as_dataset(data, ndim, "data")
+    checking = None if validation is None else as_dataset(validation, ndim, "validation")
+    place = None if checkpoint is None else Path(checkpoint)
+    table = None if log is None else Path(log)
+    if table is not None and table.suffix.lower() != ".csv":
+        raise InputError(f"fit: log={log} given; a name that ends in .csv is needed.")
+    first = next((p for p in model.parameters()), None)
+    if first is None:
+        raise InputError("fit: the model has no parameters, so there is nothing to train.")
+    fabric = make_fabric(torch.device(device) if device is not None else first.device, strategy, devices, precision)
+    model.to(fabric.device)
+    made = make_optimizer(optimizer, lr, model.parameters())
+    average = None if ema is None else Average(model, ema)
+    trained = Trained(model, objective)
+    for content in (training, checking):
+        if content is not None:
+            _try(fabric, trained, content, seed)
+    recipe = {
+        "model": described(model),
+        "data": f"{count_of(training)} samples, {checksum([training[0], training[count_of(training) - 1]])}",
+        "objective": described(objective),
+        "optimizer": f"{type(made).__qualname__} {described(made.defaults)}",
+        "ema": described(ema),
+        "precision": precision,
+        **{name: described(value) for name, value in plan.recipe().items()},
+    }
+    keep: Callable[[dict[str, Any]], None] | None = None
+    with ExitStack() as stack:
+        for target in (place, table):
+            if target is not None and fabric.is_global_zero:
+                check_writable(target)
+        if place is not None:
+            there = place
+            if place.exists() and not resume:
+                raise InputError(f"{place} is there already; resume=True (--resume) goes on from it, or remove it.")
+            if fabric.is_global_zero:
+                stack.enter_context(exclusive(place.with_name(f"{place.name}.lock"), "training with it"))
+                remove_leftovers(place)
+
+            def keep(state: dict[str, Any]) -> None:
+                write_checkpoint(there, recipe, state)
+
+        loop = Loop(fabric, plan, trained, made, training, checking, average, keep, None if table is None else lambda rows: rows.write(table))
+        if place is not None and place.exists():
+            loop.restore(read_checkpoint(place, recipe))
+        fabric.barrier()  # none may write before all have read
+        devices_in_use = [fabric.device] if fabric.device.type == "cuda" else []
+        stack.enter_context(torch.random.fork_rng(devices_in_use))
+        try:
+            with deferred() as asked:
+                history = loop.run(asked, progress)
+        except BaseException as error:
+            if place is not None and place.exists():
+                error.add_note(f"A checkpoint is in {place}; --resume (resume=True) goes on from it.")
+            raise
+        finally:
+            model.zero_grad(set_to_none=True)
+            model.eval()
+        if table is not None and fabric.is_global_zero:
+            history.write(table)
+    _choose(model, loop, average)
+    return history
+
+
+def _objective(loss: Loss | Objective, noise: float) -> Objective:
+    if isinstance(loss, Objective):
+        if noise:
+            raise InputError(f"fit: noise={noise} given with an objective of its own; give the noise to the objective.")
+        return loss
+    if not callable(loss):
+        raise InputError(f"fit: loss is a {type(loss).__name__}; a function of prediction and target, or an Objective, is needed.")
+    return Supervised(loss, noise)
+
+
+@torch.no_grad()
+def _try(fabric: Fabric, trained: Trained, data: Any, seed: int) -> None:
+    """Compute the loss of one sample, so that what does not fit is refused before anything is written."""
+    trained.eval()
+    with fabric.autocast():
+        trained(fabric.to_device(some(data, 1, seed)), generator_of(seed))
+
+
+def _choose(model: nn.Module, loop: Loop, average: Average | None) -> None:
+    """Leave the model with the weights that were asked for."""
+    if loop.best is not None:
+        model.load_state_dict(loop.best[2])
+    elif average is not None:
+        average.take()

@@ -1,0 +1,67 @@
+"""One step of an optimiser, as a closure that first- and second-order methods can use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from sciml.core.errors import InputError
+from sciml.training.objective import LeastSquares, Objective
+from sciml.training.seeds import generator_of, seed_defaults, seed_of
+
+
+class Trained(nn.Module):
+    """A model with its objective: one forward call is one loss, so that processes exchange gradients once per step."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, batch: Any, generator: torch.Generator) -> Tensor:
+        loss = self.objective.loss(self.model, batch, generator)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise InputError(f"fit: the loss is {got}; a scalar tensor, the mean over the samples of the batch, is needed.")
+        return loss.reshape(())
+
+
+class Closure:
+    """What an optimiser's ``step`` is given: called, it computes the loss and its gradient, the same ones every time.
+
+    Parameters
+    ----------
+    fabric, trained, optimizer : of the training, as Fabric set them up.
+    batch : of this process; ``weight`` is its part of the global batch.
+    place : numbers that seed what is random in this step.
+    clip : largest norm of the gradient, or None.
+    """
+
+    def __init__(
+        self, fabric: Fabric, trained: nn.Module, optimizer: Any, batch: Any, weight: float, place: tuple[int, ...], clip: float | None
+    ) -> None:
+        self.fabric, self.trained, self.optimizer, self.batch, self.weight = fabric, trained, optimizer, batch, weight
+        self.place, self.clip = place, clip
+        self.first: Tensor | None = None
+
+    @torch.enable_grad()
+    def __call__(self) -> Tensor:
+        seed_defaults(seed_of(*self.place, 1), self.fabric.device)  # of dropout and the like; the caller's own state is put back after the training
+        self.optimizer.zero_grad()
+        loss: Tensor = self.trained(self.batch, generator_of(*self.place))
+        self.fabric.backward(loss * self.weight)
+        if self.clip is not None:
+            self.fabric.clip_gradients(self.trained, self.optimizer, max_norm=self.clip, error_if_nonfinite=False)
+        if self.first is None:
+            self.first = loss.detach()
+        return loss
+
+    def residual(self) -> Tensor:
+        """The residuals whose mean square is the loss, with their graph; only where the objective is a :class:`LeastSquares`."""
+        inner = self.trained.module  # Fabric's wrapper knows the module that it was given
+        if not isinstance(inner, Trained) or not isinstance(inner.objective, LeastSquares):
+            raise InputError("This optimiser needs the residuals, and the objective is no LeastSquares; use a first-order optimiser such as Adam.")
+        return inner.objective.residual(inner.model, self.batch, generator_of(*self.place))
