@@ -202,3 +202,10 @@ def test_tools_of_the_site_are_pinned() -> None:
     for text in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["docs"]:
         requirement = Requirement(text)
         assert requirement.specifier.contains(names[requirement.name.lower()]), text
+
+
+def test_bars_do_not_end_a_cell_of_a_table() -> None:
+    assert docstrings.cell(r"$\|u\|$ of |k|") == r"$\Vert u\Vert $ of \|k\|"
+    assert docstrings.cell("$|k|^2$") == r"$\vert k\vert ^2$"
+    rows = [line for line in reference.index_page().splitlines() if line.startswith("| [")]
+    assert rows and all(len(re.findall(r"(?<!\\)\|", row)) == 3 for row in rows)

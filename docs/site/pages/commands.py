@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from pages.docstrings import cell
 from sciml.cli.main import app
 
 WORDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
@@ -46,7 +47,7 @@ def _row(parameter: Any, types: Mapping[str, Any]) -> str:
     else:
         names = ", ".join(f"`{n}`" for n in [*parameter.opts, *parameter.secondary_opts])
         shown = names if parameter.is_flag else f"{names} `{parameter.metavar or WORDS.get(types[parameter.name], 'VALUE')}`"
-    return f"| {shown} | {_default(parameter)} | {_text(parameter.help).replace('|', chr(92) + '|')} |"
+    return f"| {shown} | {_default(parameter)} | {cell(_text(parameter.help))} |"
 
 
 def _types(callback: Any) -> dict[str, Any]:

@@ -34,6 +34,17 @@ def first_line(text: str | None, links: Mapping[str, str] | None = None) -> str:
     return " ".join(markdown(inspect.cleandoc(text or "").split("\n\n")[0], links).split())
 
 
+def cell(text: str) -> str:
+    """A line of Markdown for a cell of a table: bars that do not end the cell, by name within mathematics."""
+
+    def escaped(match: re.Match[str]) -> str:
+        if match["math"] is None:
+            return "\\|"
+        return match["math"].replace("\\|", "\\Vert ").replace("|", "\\vert ")
+
+    return re.sub(r"(?P<math>\$[^$]*\$)|\|", escaped, text)
+
+
 def _prose(text: str, links: Mapping[str, str]) -> str:
     def role(match: re.Match[str]) -> str:
         content = " ".join(match["text"].split())

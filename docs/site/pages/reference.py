@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 
 import sciml
-from pages.docstrings import first_line
+from pages.docstrings import cell, first_line
 from sciml import testing
 
 ROOMS: Mapping[str, str] = {
@@ -67,7 +67,7 @@ def index_page() -> str:
     for room, names in rooms().items():
         lines = [f"## [{title(room)}]({room}.md)", "", "| name | |", "|---|---|"]
         for name in names:
-            lines.append(f"| [`sciml.{name}`][{links[name]}] | {_summary(links[name]).replace('|', chr(92) + '|')} |")
+            lines.append(f"| [`sciml.{name}`][{links[name]}] | {cell(_summary(links[name]))} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
