@@ -30,11 +30,12 @@ def code_version(problem: Problem, parts: Sequence[str], others: Iterable[object
 @cache
 def _package_version(parts: tuple[str, ...]) -> bytes:
     """Read once, because a process keeps the code that it has loaded."""
-    return _digest(path for part in parts for path in (PACKAGE / part).glob("*.py"))
+    return _digest(path for part in parts for path in (PACKAGE / part).rglob("*.py"))
 
 
 def _digest(files: Iterable[Path]) -> bytes:
-    return b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sorted(files) if path.is_file())
+    """Of names and contents, wherever the files lie."""
+    return b"".join(sorted(hashlib.sha256(path.name.encode() + b"\0" + path.read_bytes()).digest() for path in files if path.is_file()))
 
 
 def content_of(values: Tensor) -> str:

@@ -132,7 +132,7 @@ def _recipe(problem: Problem, methods: Sequence[Method], settings: Settings, ext
         "reference": None if external is None else [external.source, content_of(torch.as_tensor(external.values))],
         **{key: str(value) if key == "dtype" else value for key, value in vars(settings).items()},
         "initial": content_of(initial),
-        "code": code_version(problem, SOURCES, methods),
+        "code": code_version(problem, (*SOURCES, "training", "surrogates", "generation"), methods),
         "threads": torch.get_num_threads(),
         "versions": [version("sciml-pde"), str(torch.__version__)],
     }
