@@ -21,7 +21,7 @@ from sciml.core.steady import SteadyEquation
 from sciml.derivatives.finite_volume import FiniteVolume
 from sciml.derivatives.points import Points
 from sciml.io.dataset import to_tensor
-from sciml.problems import darcy
+from sciml.problems import darcy, poisson
 from sciml.solvers.cell_operator import CellOperator
 from sciml.solvers.diffusion_operator import is_smooth
 from sciml.solvers.mode_operator import ModeOperator
@@ -325,3 +325,36 @@ def test_a_trainable_constant_and_a_wall_value_have_gradients() -> None:
     assert k.grad is not None and wall.grad is not None
     assert abs(float(wall.grad) - float((1 - x).sum())) < 1e-9
     assert abs(float(k.grad) + float((u.detach()[0] - (1 - x)).sum()) / 2) < 1e-9
+
+
+@pytest.mark.parametrize("method", ["finite_volume_cg", "spectral_cg"])
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 1e20), (torch.float32, 1e-25), (torch.float64, 1e200), (torch.float64, 1e-200)])
+def test_units_do_not_matter(method: str, dtype: torch.dtype, size: float) -> None:
+    problem = sciml.load_problem("poisson:dirichlet")
+    one, other = (
+        sciml.solve(problem, points=8, dtype=dtype, method=method, initial=torch.full((1, 8, 8), s, dtype=dtype))["u"].values for s in (1.0, size)
+    )
+    np.testing.assert_allclose(other / size, one, rtol=1e-4 if dtype == torch.float32 else 1e-9)
+
+
+def test_second_derivatives_are_refused_and_not_wrong() -> None:
+    la = torch.zeros(8, dtype=torch.float64, requires_grad=True)
+    grid = sciml.Grid((8,), (1.0,), periodic=False)
+    walls = ((sciml.Dirichlet(0.0), sciml.Dirichlet(0.0)),)
+    u, _ = sciml.solve_steady(darcy.Darcy(a=la.exp(), forcing=1.0, ndim=1), grid, walls)
+    with pytest.raises(sciml.UnsupportedError, match="create_graph"):
+        torch.autograd.grad((u**2).sum(), la, create_graph=True)
+
+
+@pytest.mark.parametrize("points", [8, 16, 33])
+def test_slopes_that_balance_the_source_up_to_the_sum_over_cells(points: int) -> None:
+    grid = sciml.Grid((points,), (1.0,), periodic=False)
+    walls = ((sciml.Neumann(1.0), sciml.Neumann(math.e)),)
+    u, _ = sciml.solve_steady(poisson.Poisson(f=lambda x: -torch.exp(x), ndim=1), grid, walls)
+    exact = torch.exp(grid.axes()[0])
+    assert float((u[0] - (exact - exact.mean())).abs().max()) < 0.2 / points**2
+
+
+def test_an_empty_batch_is_refused() -> None:
+    with pytest.raises(sciml.InputError, match="given fields of shape"):
+        sciml.solve(sciml.load_problem("darcy:li2021"), points=8, initial=torch.ones(0, 1, 8, 8, dtype=torch.float64))

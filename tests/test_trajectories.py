@@ -92,3 +92,41 @@ def test_chunks_that_do_not_fit_leave_no_file(tmp_path: Path, run: xr.Dataset) -
         with pytest.raises(sciml.InputError, match=message):
             write_netcdf(tmp_path / "a.nc", iter(chunks), samples)
         assert not list(tmp_path.iterdir())
+
+
+def test_axes_in_another_order_are_refused_and_not_misread(tmp_path: Path, run: xr.Dataset) -> None:
+    path = sciml.save(run.transpose("time", "sample", "x"), tmp_path / "a.nc")
+    with pytest.raises(sciml.InputError, match="Transpose"):
+        sciml.open_data(path)
+
+
+def test_a_single_run_keeps_its_parameters(tmp_path: Path, run: xr.Dataset) -> None:
+    single = run.isel(sample=0, drop=True).assign(k=0.25)
+    data = sciml.open_data(sciml.save(single, tmp_path / "a.nc"))
+    assert data.parameters == ("k",) and data[0].parameters.tolist() == [0.25]
+    assert data.to_xarray()["k"].item() == 0.25
+
+
+@pytest.mark.parametrize("attrs", [{"grid": "{bad"}, {"grid": '{"a": 1}'}, {"inputs": "bad"}, {"inputs": "3"}])
+def test_records_that_make_no_sense_are_refused(tmp_path: Path, run: xr.Dataset, attrs: dict[str, str]) -> None:
+    with pytest.raises(sciml.InputError, match="attribute (grid|inputs) is"):
+        sciml.open_data(sciml.save(run.assign_attrs(attrs), tmp_path / "a.nc"))
+
+
+def test_a_repeated_end_of_the_period_is_told(tmp_path: Path, run: xr.Dataset) -> None:
+    wrong = xr.concat([run, run.isel(x=[0]).assign_coords(x=[1.0])], "x")
+    data = sciml.open_data(sciml.save(wrong, tmp_path / "a.nc"), periodic=True)
+    with pytest.warns(sciml.DataWarning, match="both ends of x"):
+        assert data.grid.shape == (33,)
+
+
+@pytest.mark.parametrize("options", [{"periodic": 1}, {"times": ["a"] * 6}, {"times": [0, 1, 2, 3, 4, np.inf]}, {"coords": 0.5}, {"coords": ["abc"]}])
+def test_arguments_of_another_kind_are_refused(tmp_path: Path, run: xr.Dataset, options: dict[str, object]) -> None:
+    with pytest.raises(sciml.InputError, match="given"):
+        sciml.open_data(sciml.save(run, tmp_path / "a.nc"), **options)
+
+
+def test_what_netcdf_cannot_hold_is_refused(tmp_path: Path, run: xr.Dataset) -> None:
+    with pytest.raises(sciml.InputError, match="NetCDF cannot hold"):
+        sciml.save(run.assign_attrs(flag=[True, False]), tmp_path / "a.nc")
+    assert not list(tmp_path.iterdir())

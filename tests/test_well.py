@@ -147,21 +147,25 @@ mean:  # block style
   - - 1.0
     - 2.0
   - - 3.0
-    - .nan
+    - 4
 std:
   'pressure': 2.0
   "velocity": [1.0,
     3.0]
   D: [[1, 2], [3, 4]]
-rms: {}
+rms:
+  D: [[1, 2], [3, .nan]]
 mean_delta:
   pressure: -.inf
 """
     (tmp_path / "stats.yaml").write_text(text)
-    channels = ("pressure", "velocity_x", "velocity_y", "D_xx", "D_xy", "D_yx")
+    channels = ("pressure", "velocity_x", "velocity_y", "D_xx", "D_xy", "D_yx", "D_yy")
     stats = sciml.read_stats(tmp_path / "stats.yaml", channels)
-    assert stats.mean.tolist() == [1e-05, 0.5, -2, 1, 2, 3] and stats.std.tolist() == [2, 1, 3, 1, 2, 3]
-    assert stats.mean_delta[0] == -np.inf and np.isnan(stats.rms).all() and np.isnan(stats.mean_delta[1:]).all()
+    assert stats.mean.tolist() == [1e-05, 0.5, -2, 1, 2, 3, 4] and stats.std.tolist() == [2, 1, 3, 1, 2, 3, 4]
+    np.testing.assert_array_equal(stats.rms, [np.nan, np.nan, np.nan, 1, 2, 3, np.nan])
+    assert stats.mean_delta[0] == -np.inf and np.isnan(stats.mean_delta[1:]).all()
+    with pytest.raises(sciml.InputError, match="velocity has more components than the channels velocity_y name"):
+        sciml.read_stats(tmp_path / "stats.yaml", ("velocity_y",))
     odd = {"mean:\n  u: fast\n": "could not convert", "": "it is empty", "- 1\n": "not understood", "mean: 1\n": "not understood"}
     for wrong, message in odd.items():
         (tmp_path / "stats.yaml").write_text(wrong)

@@ -95,6 +95,8 @@ def test_variants_that_others_write(tmp_path: Path) -> None:
     assert data.stores[0].facts.periodic is None
     replaced = edit(tmp_path / "c.hdf5", lambda f: f["boundary_conditions/x_periodic"].attrs.update({"bc_type": np.bytes_("wall")}))
     assert sciml.open_data(replaced).stores[0].facts.periodic == (False, False)
+    listed = edit(tmp_path / "e.hdf5", lambda f: f["boundary_conditions/y_wall"].attrs.update({"bc_type": np.array([b"PERIODIC"])}))
+    assert sciml.open_data(listed).stores[0].facts.periodic == (True, True)
     small = edit(tmp_path / "d.hdf5", lambda f: f["boundary_conditions/y_wall"].attrs.update({"bc_type": "periodic"}))
     assert sciml.open_data(small).stores[0].facts.periodic == (True, True)
 
@@ -143,7 +145,11 @@ DAMAGED = [
     (attribute("dimensions/time", "sample_varying", True), r"/dimensions/time has shape \(5,\)"),
     (attribute("dimensions/x", "time_varying", True), "a moving grid cannot be read"),
     (attribute("scalars/drive", "sample_varying", False), r"/scalars/drive has shape \(3,\).*should be \(\)"),
-    (attribute("boundary_conditions/x_periodic", "bc_type"), "x_periodic is no group with an attribute bc_type"),
+    (
+        lambda f: f["boundary_conditions/x_periodic"].attrs.update({"bc_type": "MOVING"}),
+        "x_periodic is no group with an attribute bc_type of OPEN, PERIODIC, WALL",
+    ),
+    (attribute("boundary_conditions/x_periodic", "bc_type"), "x_periodic needs an attribute bc_type"),
     (attribute("boundary_conditions/x_periodic", "associated_dims"), "x_periodic needs an attribute associated_dims"),
     (attribute("boundary_conditions/x_periodic", "associated_dims", ["q"]), "x_periodic belongs to q, which is none of x, y"),
     (lambda f: replace(f, "t1_fields/velocity", np.zeros((3, 5, 4, 6, 3))), r"velocity has shape .*should be \(3, 5, 4, 6, 2\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -131,8 +132,8 @@ def _in_double(values: np.ndarray) -> np.ndarray | None:
 def points_between(label: str, text: tuple[float, float, str], count: int) -> np.ndarray:
     """``count`` points from a range: first and last point, the points of one period, or the centres of cells."""
     first, last, kind = text
-    if not first < last:
-        raise InputError(f"coords: {label}={first:g}:{last:g} does not increase; give FIRST:LAST.")
+    if not (first < last and math.isfinite(last - first)):
+        raise InputError(f"coords: {label}={first:g}:{last:g} does not increase between finite numbers; give FIRST:LAST.")
     if kind == "":
         return np.linspace(first, last, count)
     offset = {"periodic": 0.0, "cells": 0.5}[kind]

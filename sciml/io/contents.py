@@ -42,7 +42,7 @@ class Contents:
         self.shape = tuple(ds.sizes[a] for a in axes)
         lead = ("sample",) if self.labelled else ()
         evolving = (*lead, *(() if self.steady else ("time",)), *axes)
-        declared = _declared(ds, who)
+        declared = declared_inputs(ds, who)
         kinds: dict[tuple[Any, ...], list[str]] = {evolving: [], (*lead, *axes): [], lead: []}
         for name, variable in ds.data_vars.items():
             place = tuple(axes) if variable.dims == tuple(axes) and name in declared else None
@@ -106,7 +106,7 @@ class Contents:
         return numbers
 
 
-def _declared(ds: xr.Dataset, who: str) -> list[str]:
+def declared_inputs(ds: xr.Dataset, who: str) -> list[str]:
     """The inputs that the dataset names."""
     try:
         listed = json.loads(ds.attrs.get("inputs", "[]"))

@@ -127,8 +127,12 @@ def grid_of(ds: xr.Dataset) -> Grid:
 
 def recorded_grid(text: str) -> Grid:
     """The grid that the attribute ``grid`` of a dataset describes."""
-    g = json.loads(text)
-    return Grid(tuple(g["shape"]), tuple(g["lengths"]), tuple(g["periodic"]), tuple(g["origin"]), getattr(torch, g["dtype"]))
+    try:
+        g = json.loads(text)
+        return Grid(tuple(g["shape"]), tuple(g["lengths"]), tuple(g["periodic"]), tuple(g["origin"]), getattr(torch, g["dtype"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"The attribute grid is {text!r:.80}, which describes no grid ({error})"
+        raise InputError(f"{told}. Build sciml.Grid(shape, lengths, ...) by hand.") from error
 
 
 def parameters_of(problem: Problem) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"Cannot read {path}: the file is damaged ({reason}). Copy or download it again.") from error
 

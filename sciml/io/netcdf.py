@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from h5netcdf import CompatibilityError
 
 from sciml.core.errors import InputError
 from sciml.io.atomic import atomic_file
@@ -25,7 +26,7 @@ def save(ds: xr.Dataset, path: str | Path) -> Path:
     with atomic_file(target) as temporary:
         try:
             content = ds.to_netcdf(engine="h5netcdf", encoding=encoding)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError, CompatibilityError) as error:
             raise InputError(f"Cannot write {target}: NetCDF cannot hold this dataset ({error}). Use numbers and text only.") from error
         temporary.write_bytes(content)
     return target

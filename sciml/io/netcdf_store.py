@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ import xarray as xr
 
 from sciml.core.derivatives import AXES
 from sciml.core.errors import InputError
-from sciml.io.hdf5 import new_hdf5
+from sciml.io.contents import declared_inputs
+from sciml.io.dataset import recorded_grid
+from sciml.io.hdf5 import damage, new_hdf5
 from sciml.io.netcdf import python_value
 from sciml.io.store import Facts, Store
 
@@ -74,43 +75,58 @@ class NetCDFStore(Store):
         return "sciml_version" in file.attrs and "grid" in file.attrs
 
     def _read_facts(self, file: h5py.File) -> Facts:
-        with xr.open_dataset(self.path, engine="h5netcdf", decode_cf=False) as ds:
-            axes = [a for a in AXES if a in ds.dims]
-            variables = {str(name): v for name, v in ds.variables.items() if name not in ds.dims}
-            attrs = {str(k): python_value(v) for k, v in ds.attrs.items()}
-            declared = tuple(json.loads(attrs.get("inputs", "[]")))
-            steady = "time" not in ds.dims
-            spatial = {name: v for name, v in variables.items() if [d for d in v.dims if d in AXES] == axes}
-            fields = tuple(name for name, v in spatial.items() if name not in declared and (steady or "time" in v.dims))
-            self._shared = {name for name, v in variables.items() if "sample" not in v.dims}
-            if not fields:
-                raise InputError(f"{self.path}: none of its variables {list(variables)} has the axes {'time, ' * (not steady)}{', '.join(axes)}.")
-            described: dict[str, dict[str, Any]] = {str(n): {str(k): python_value(x) for k, x in v.attrs.items()} for n, v in ds.variables.items()}
-            return Facts(
-                fields=fields,
-                shape=tuple(ds.sizes[a] for a in axes),
-                samples=ds.sizes.get("sample", 1),
-                steps=None if steady else ds.sizes["time"],
-                dtype=variables[fields[0]].dtype,
-                times=None if steady else ds["time"].values,
-                coords=tuple(ds[a].values.astype(np.float64) for a in axes),
-                periodic=tuple(json.loads(attrs["grid"])["periodic"]),
-                inputs=tuple(name for name in spatial if name not in fields),
-                parameters=tuple(name for name, v in variables.items() if v.dims == ("sample",)),
-                labelled="sample" in ds.dims,
-                attrs=attrs,
-                variable_attrs=described,
+        with damage(self.path), xr.open_dataset(self.path, engine="h5netcdf", decode_cf=False) as ds:
+            return self._facts(ds)
+
+    def _facts(self, ds: xr.Dataset) -> Facts:
+        axes = tuple(a for a in AXES if a in ds.dims)
+        variables = {str(name): v for name, v in ds.variables.items() if name not in ds.dims}
+        attrs = {str(k): python_value(v) for k, v in ds.attrs.items()}
+        declared = declared_inputs(ds, str(self.path))
+        steady = "time" not in ds.dims
+        lead = ("sample",) if "sample" in ds.dims else ()
+        evolving = (*lead, *axes) if steady else (*lead, "time", *axes)
+        given = ((*lead, *axes), axes)
+        fields = tuple(name for name, v in variables.items() if v.dims == evolving and not (steady and name in declared))
+        inputs = tuple(name for name, v in variables.items() if v.dims in given and name not in fields and v.dims != lead)
+        parameters = tuple(name for name, v in variables.items() if v.dims == lead)
+        told = [f"{name} {v.dims}" for name, v in variables.items() if name not in {*fields, *inputs, *parameters}]
+        if told or not fields:
+            raise InputError(
+                f"{self.path}: there is no place for {', '.join(told) or 'a data set without fields'}; fields have the dimensions {evolving}, "
+                f"given fields {given[0]}, parameters {lead}. Transpose the variables, or leave them out, and save again."
             )
+        self._shared = {name for name, v in variables.items() if "sample" not in v.dims}
+        described: dict[str, dict[str, Any]] = {str(n): {str(k): python_value(x) for k, x in v.attrs.items()} for n, v in ds.variables.items()}
+        return Facts(
+            fields=fields,
+            shape=tuple(ds.sizes[a] for a in axes),
+            samples=ds.sizes.get("sample", 1),
+            steps=None if steady else ds.sizes["time"],
+            dtype=variables[fields[0]].dtype,
+            times=None if steady else ds["time"].values,
+            coords=tuple(ds[a].values.astype(np.float64) for a in axes),
+            periodic=recorded_grid(attrs["grid"]).periodic,
+            inputs=inputs,
+            parameters=parameters,
+            labelled=bool(lead),
+            attrs=attrs,
+            variable_attrs=described,
+        )
 
     def read(self, sample: int, steps: slice = slice(None)) -> np.ndarray:
         lead = (sample,) if self.facts.labelled else ()
-        parts = [self.array(name).read(lead, None if self.facts.steps is None else steps) for name in self.facts.fields]
+        with damage(self.path):
+            parts = [self.array(name).read(lead, None if self.facts.steps is None else steps) for name in self.facts.fields]
         return np.stack(parts, axis=0 if self.facts.steps is None else 1)
 
     def read_inputs(self, sample: int) -> np.ndarray:
         if not self.facts.inputs:
             return super().read_inputs(sample)
-        return np.stack([self.array(name).read(() if name in self._shared else (sample,)) for name in self.facts.inputs])
+        with damage(self.path):
+            return np.stack([self.array(name).read(() if name in self._shared else (sample,)) for name in self.facts.inputs])
 
     def read_parameters(self, sample: int) -> np.ndarray:
-        return np.array([self.array(name).read((sample,)) for name in self.facts.parameters], dtype=np.float64)
+        lead = (sample,) if self.facts.labelled else ()
+        with damage(self.path):
+            return np.array([self.array(name).read(lead) for name in self.facts.parameters], dtype=np.float64)

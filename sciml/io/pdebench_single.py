@@ -66,7 +66,7 @@ class PDEBenchSingle(Store):
         self._stored, self._given, self._steady = tuple(record.fields.values()), tuple(record.inputs.values()), record.steady
         self._input_type = float_type(given) if given else None
         constants = {} if RECORD in file else _constants(record)
-        self._constants = np.array([record.attrs[name] for name in constants], dtype=np.float64)
+        self._constants = np.array([np.ravel(record.attrs[name])[0] for name in constants], dtype=np.float64)
         if record.parameters:
             checked_shape(self.path, array_in(self.path, file, PARAMETERS), (samples, len(record.parameters)), f"{first.name} and its record")
         return Facts(
@@ -121,11 +121,12 @@ class PDEBenchSingle(Store):
 
 
 def _constants(record: Record) -> Mapping[str, str]:
-    """The attributes that become parameters: plain numbers, one per name."""
+    """The attributes that become parameters: single numbers, one per name."""
     taken = {*record.fields, *record.inputs}
     chosen: dict[str, str] = {}
     for name, parameter in CONSTANTS.items():
         value = record.attrs.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and parameter not in {*taken, *chosen.values()}:
+        number = np.asarray(value)
+        if number.size == 1 and number.dtype.kind in "fiu" and parameter not in {*taken, *chosen.values()}:
             chosen[name] = parameter
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sciml.core.derivatives import AXES
-from sciml.core.errors import InputError
+from sciml.core.errors import DataWarning, InputError
 from sciml.core.grid import Grid
 from sciml.io.dataset import recorded_grid
 from sciml.io.store import Store
@@ -85,10 +86,11 @@ class Trajectories(Dataset):
         self._times = first.times if times is None else _checked_times(times, first.steps)
         self._coords = first.coords if coords is None else _checked_coords(coords, first.shape)
         given = (periodic,) * len(first.shape) if isinstance(periodic, bool) else periodic
-        if given is not None and len(given) != len(first.shape):
+        if given is not None and (not isinstance(given, Sequence) or len(given) != len(first.shape)):
             raise InputError(f"periodic={given} given for {len(first.shape)} space axes; give one entry per axis.")
         self._periodic = first.periodic if given is None else tuple(map(bool, given))
-        self._recorded = first.attrs.get("grid") if coords is None and given is None else None
+        # an attribute of this name may mean anything in a file made by others
+        self._recorded = first.attrs.get("grid") if coords is None and given is None and "sciml_version" in first.attrs else None
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -132,9 +134,26 @@ class Trajectories(Dataset):
             raise InputError(
                 f"{self.stores[0].path} does not say which axes are periodic; give periodic= to open_data: True, False, or one entry per axis."
             )
+        self._look_for_end_points(self._periodic)
         lengths, origins = zip(*(_extent(x, p, a) for x, p, a in zip(self.coords, self._periodic, AXES, strict=False)), strict=True)
         kind = torch.float32 if self.stores[0].facts.dtype.itemsize == 4 else torch.float64
         return Grid(self.shape, lengths, self._periodic, origins, kind)
+
+    def _look_for_end_points(self, periodic: Sequence[bool]) -> None:
+        """Warn if the first state agrees at both ends of a periodic axis, as it does where the end of the period is given too."""
+        first = self.stores[0].read(0) if self.steps is None else self.stores[0].read(0, slice(0, 1))
+        for axis, name in enumerate(AXES[: len(self.shape)]):
+            if not periodic[axis]:
+                continue
+            dim = axis - len(self.shape)
+            start, second, last = (np.take(first, i, axis=dim) for i in (0, 1, -1))
+            if np.array_equal(start, last) and not np.array_equal(start, second):
+                warnings.warn(
+                    f"{self.stores[0].path}: the first state is the same at both ends of {name}, as if the end of the period were a point too; "
+                    "a grid has it once. Leave the last point out of the file if so.",
+                    DataWarning,
+                    stacklevel=3,
+                )
 
     def windows(self, before: int = 1, after: int = 1, *, stride: int = 1) -> Windows:
         """Every piece of ``before + after`` consecutive states (``stride`` instants apart) of every trajectory, as a data set."""
@@ -232,14 +251,23 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _checked_times(times: Sequence[float] | np.ndarray, steps: int | None) -> np.ndarray:
-    listed = np.asarray(times, dtype=np.float64)
-    if steps is None or listed.shape != (steps,) or not (np.diff(listed) > 0).all():
+    listed = _numbers(times, "times")
+    if steps is None or listed.shape != (steps,) or not (np.isfinite(listed).all() and (np.diff(listed) > 0).all()):
         raise InputError(f"times: shape {listed.shape} given; {steps or 'no'} strictly increasing times are needed.")
     return listed
 
 
 def _checked_coords(coords: Sequence[np.ndarray], shape: tuple[int, ...]) -> tuple[np.ndarray, ...]:
-    axes = tuple(np.asarray(x, dtype=np.float64) for x in coords)
-    if tuple(x.shape for x in axes) != tuple((n,) for n in shape):
-        raise InputError(f"coords: arrays of shape {[x.shape for x in axes]} given; one per axis of lengths {shape} are needed.")
+    if not isinstance(coords, Sequence):
+        raise InputError(f"coords: {coords!r:.60} given; a list with one array per axis of lengths {shape} is needed.")
+    axes = tuple(_numbers(x, "coords") for x in coords)
+    if tuple(x.shape for x in axes) != tuple((n,) for n in shape) or not all(np.isfinite(x).all() for x in axes):
+        raise InputError(f"coords: arrays of shape {[x.shape for x in axes]} given; one per axis of lengths {shape}, finite, are needed.")
     return axes
+
+
+def _numbers(values: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {values!r:.60} given; real numbers are needed ({error}).") from error

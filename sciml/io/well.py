@@ -19,6 +19,7 @@ from sciml.io.well_items import Item, Sizes, fields_in, flag_of, group_in, names
 OWN = "sciml"
 """The group for what the format has no place for: the record, exact coordinates and parameters. Others do not look at it."""
 NUMBERS, EXACT = "parameters", "exact_"
+BOUNDARIES = {"WALL", "OPEN", "PERIODIC"}
 GROUPS = ("dimensions", "boundary_conditions", "scalars", "t0_fields", "t1_fields", "t2_fields")
 
 
@@ -160,13 +161,16 @@ class WellStore(Store):
     def _periodic(self, file: h5py.File) -> tuple[bool, ...] | None:
         kinds: dict[str, set[str]] = {dim: set() for dim in self._sizes.dims}
         for name, group in file["boundary_conditions"].items():
-            told = group.attrs.get("bc_type") if isinstance(group, h5py.Group) else None
-            if told is None:
-                raise InputError(f"{self.path}: /boundary_conditions/{name} is no group with an attribute bc_type. Write the file again.")
+            told = {kind.upper() for kind in names_in(self.path, group, "bc_type")} if isinstance(group, h5py.Group) else set()
+            if len(told) != 1 or not told <= BOUNDARIES:
+                raise InputError(
+                    f"{self.path}: /boundary_conditions/{name} is no group with an attribute bc_type of {', '.join(sorted(BOUNDARIES))}. "
+                    "Write the file again."
+                )
             for dim in names_in(self.path, group, "associated_dims"):
                 if dim not in kinds:
                     raise InputError(f"{self.path}: {group.name} belongs to {dim}, which is none of {', '.join(kinds)}. Write the file again.")
-                kinds[dim].add((told.decode() if isinstance(told, bytes) else str(told)).upper())
+                kinds[dim] |= told
         found = [kinds[self._sizes.dims[i]] for i in self._order]
         return tuple("PERIODIC" in kind for kind in found) if all(found) else None
 

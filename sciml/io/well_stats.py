@@ -101,7 +101,7 @@ def read_stats(path: str | Path, channels: Sequence[str]) -> Statistics:
         content = parse_stats(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"Cannot read {source}: {error.strerror}; give the folder of a data set of the Well.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"Cannot read {source}: {error}; mean, std, ... with a number or a list of numbers for each field are expected.") from error
     numbers = {kind: _of_channels(content.get(kind, {}), channels) for kind in OF_VALUES + OF_CHANGES}
     missing = [name for i, name in enumerate(channels) if any(np.isnan(numbers[kind][i]) for kind in ("mean", "std"))]
@@ -114,11 +114,14 @@ def read_stats(path: str | Path, channels: Sequence[str]) -> Statistics:
 def _of_channels(kind: Mapping[str, Any], channels: Sequence[str]) -> np.ndarray:
     """The number of every channel; of a field with components, the channels ``name_...`` take them in turn."""
     parts: dict[str, Iterator[float]] = {name: iter(np.ravel(value).tolist()) for name, value in kind.items() if isinstance(value, list)}
-    result = []
+    result, used = [], set[str | None]()
     for channel in channels:
         owner = max((name for name in parts if channel.startswith(f"{name}_")), key=len, default=None)
         plain = kind.get(channel)
         result.append(plain if isinstance(plain, float) else next(parts[owner], math.nan) if owner is not None else math.nan)
+        used |= {owner} if owner is not None and not isinstance(plain, float) else set()
+    if left := [name for name in used if name is not None and next(parts[name], None) is not None]:
+        raise InputError(f"{left[0]} has more components than the channels {', '.join(channels)} name; name all of them, in the order of the file.")
     return np.array(result, dtype=np.float64)
 
 

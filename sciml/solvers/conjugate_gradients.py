@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sciml.core.errors import BlowUpError
+from sciml.core.errors import BlowUpError, UnsupportedError
 
 Map = Callable[[Tensor], Tensor]
 ITERATIONS = 1000
@@ -51,6 +51,9 @@ def conjugate_gradients(
     def dot(p: Tensor, q: Tensor) -> Tensor:
         return (p * q).sum(dims, keepdim=True)
 
+    # so that squares neither overflow nor vanish, whatever the units of b are
+    scale = b.abs().amax(dims, keepdim=True)
+    b = b / torch.where((scale > 0) & torch.isfinite(scale), scale, torch.ones_like(scale))
     x, r, size = torch.zeros_like(b), b, dot(b, b).sqrt()
     target = tolerance * size
     z = precondition(r)
@@ -83,14 +86,14 @@ def conjugate_gradients(
             "tolerance, give a coefficient of smaller contrast, or more iterations."
         )
     true = dot(b - apply(x), b - apply(x)).sqrt() / torch.where(size > 0, size, torch.ones_like(size))
-    return x, Convergence(count.flatten(), true.flatten())
+    return x * scale, Convergence(count.flatten(), true.flatten())
 
 
 def attach(x: Tensor, residual: Tensor, solve: Map) -> Tensor:
     r"""The solution x with gradients: :math:`x + A^{-1}(b - Ax)`, whose residual is zero in value but not in derivative.
 
     ``residual`` is b - Ax as a function of whatever requires a gradient; ``solve`` applies :math:`A^{-1}`, symmetric, so one
-    more solve gives all derivatives backwards.
+    more solve gives all derivatives backwards. Derivatives of derivatives are refused.
     """
     return x + _Inverse.apply(residual, solve)
 
@@ -105,6 +108,8 @@ class _Inverse(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        if torch.is_grad_enabled():  # which would take the solve below for a constant
+            raise UnsupportedError("Derivatives of a steady solution's derivatives are not known; leave out create_graph=True.")
         return ctx.solve(gradients[0]), None
 
 

@@ -107,7 +107,7 @@ def _level(a: Tensor, grid: Grid) -> Tensor:
     if a.ndim < grid.ndim:
         return a
     space = tuple(range(-grid.ndim, 0))
-    return (a.amin(space, keepdim=True) * a.amax(space, keepdim=True)).sqrt()
+    return a.amin(space, keepdim=True).sqrt() * a.amax(space, keepdim=True).sqrt()
 
 
 def _inverse(eigenvalues: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def solve_steady_problem(
         initial = problem.initial_state(grid, source, samples=samples)
     else:
         check_state(initial, grid, len(equation.inputs), who="solve (the given fields)")
-        if initial.ndim > grid.ndim + 2:
+        if initial.ndim > grid.ndim + 2 or not initial.numel():
             raise InputError(f"solve: given fields of shape {tuple(initial.shape)}; (input, *space) or (sample, input, *space) is expected.")
     stated = equation.with_inputs(initial) if equation.inputs else equation
     boundaries = problem.domain.boundaries

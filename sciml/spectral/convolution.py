@@ -37,8 +37,9 @@ class SpectralConv(nn.Module):
     modes : m per axis; modes :math:`|k_i|<m_i` are kept, and every grid it is used on must hold them
         (:math:`n_i\ge 2m_i-1`).
     weights : :class:`Dense` (default), :class:`Separable`, :class:`Tucker` or :class:`CP`.
-    path : ``"matrices"`` (truncated transforms as real matrix products) or ``"transforms"`` (fast Fourier transforms)
-        always; None takes the one that a measured model of their cost prefers for the size at hand. Both give the same values.
+    path : ``"matrices"`` (truncated transforms as real matrix products) or ``"transforms"`` (fast Fourier transforms) wherever
+        the precision and the device have them; None takes the one that a measured model of their cost prefers for the size at
+        hand. Both give the same values.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class SpectralConv(nn.Module):
         if len(points) != len(self.modes) or any(p.ndim != 1 or p.shape != points[0].shape for p in points):
             shapes = [tuple(p.shape) for p in points]
             raise InputError(f"SpectralConv.at: points of shapes {shapes} given; {len(self.modes)} tensors of one common shape (n,) are needed.")
-        return synthesise_at_points(*self.coefficients(u), [p.to(u.dtype) for p in points])
+        return synthesise_at_points(*self.coefficients(u), points)
 
     def coefficients(self, u: Tensor) -> Pair:
         """Real and imaginary parts of the result's coefficients, ``(batch, out_channels, *modes)`` with -m+1..m-1 along inner axes."""
@@ -109,13 +110,12 @@ class SpectralConv(nn.Module):
         return f"{self.in_channels}, {self.out_channels}, modes={self.modes}, path={self.path or 'by cost'}"
 
     def _by_matrices(self, t: Tensor, space: Sequence[int]) -> bool:
-        if t.numel() == 0:  # fast transforms refuse an empty batch
+        # fast transforms refuse an empty batch, and complex numbers are missing in low precision and on Apple's devices
+        low = t.dtype in (torch.bfloat16, torch.float16) or torch.is_autocast_enabled(t.device.type)
+        if t.numel() == 0 or low or t.device.type == "mps":
             return True
         if self.path is not None:
             return self.path == "matrices"
-        # complex numbers are missing on Apple's devices and in low precision
-        if t.device.type == "mps" or t.dtype in (torch.bfloat16, torch.float16) or torch.is_autocast_enabled(t.device.type):
-            return True
         return prefers_matrices(space, self.modes, t.device.type)
 
     def _check(self, u: Tensor) -> tuple[int, ...]:

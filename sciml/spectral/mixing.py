@@ -231,7 +231,7 @@ class _CP(Mixing):
 
 def _channels(t: Tensor, matrix: Tensor) -> Tensor:
     """``(batch, in, *modes)`` times ``(in, out)``."""
-    return torch.tensordot(t, matrix, dims=([1], [0])).movedim(-1, 1)
+    return (t.movedim(1, -1) @ matrix).movedim(-1, 1)
 
 
 def _grow_factors(axes: nn.ParameterList, extents: Sequence[int]) -> None:

@@ -56,9 +56,12 @@ def synthesise_by_matrices(re: Tensor, im: Tensor, size: Sequence[int]) -> Tenso
 
 
 def synthesise_at_points(re: Tensor, im: Tensor, points: Sequence[Tensor]) -> Tensor:
-    """The field with these coefficients at scattered points, ``(batch, channel, points)``; positions are fractions of the period."""
+    """The field with these coefficients at scattered points, ``(batch, channel, points)``; positions are fractions of the period.
+
+    Angles are formed in the precision of the positions, single at least, and their cosines and sines rounded to that of the coefficients.
+    """
     _, _, *kept, last = re.shape
-    cos, sin = at_points(points[-1], last)
+    cos, sin = at_points(points[-1], last, re)
     weight = torch.full((last,), 2.0, dtype=re.dtype, device=re.device)
     weight[0] = 1.0
     cos, sin = (cos * weight).T, (sin * weight).T
@@ -66,7 +69,7 @@ def synthesise_at_points(re: Tensor, im: Tensor, points: Sequence[Tensor]) -> Te
     a, b = re @ cos - im @ sin, re @ sin + im @ cos
     for axis in range(len(kept) - 1, -1, -1):
         m = (kept[axis] + 1) // 2
-        cos, sin = at_points(points[axis], m)
+        cos, sin = at_points(points[axis], m, re)
         c = torch.cat([cos[:, 1:].flip(1), cos], 1).T
         s = torch.cat([-sin[:, 1:].flip(1), sin], 1).T
         a, b = (a * c - b * s).sum(-2), (a * s + b * c).sum(-2)

@@ -34,10 +34,12 @@ def synthesis(n: int, modes: int, like: Tensor, *, inner: bool) -> Tensor:
     return _matrix(_inner_synthesis if inner else _last_synthesis, n, modes, like)
 
 
-def at_points(x: Tensor, modes: int) -> tuple[Tensor, Tensor]:
-    r""":math:`\cos 2\pi kx` and :math:`\sin 2\pi kx` for positions x as fractions of the period, ``(points, m)`` each."""
-    angle = (2 * math.pi) * x.unsqueeze(-1) * torch.arange(modes, dtype=x.dtype, device=x.device)
-    return angle.cos(), angle.sin()
+def at_points(x: Tensor, modes: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`\cos 2\pi kx` and :math:`\sin 2\pi kx` for positions x as fractions of the period, ``(points, m)`` each, of the type of ``like``."""
+    exact = x if x.dtype in (torch.float32, torch.float64) else x.to(torch.float32)
+    exact = exact.to(torch.promote_types(exact.dtype, like.dtype))
+    angle = (2 * math.pi) * exact.unsqueeze(-1) * torch.arange(modes, dtype=exact.dtype, device=exact.device)
+    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
 
 
 def _matrix(make: _Make, n: int, modes: int, like: Tensor) -> Tensor:
