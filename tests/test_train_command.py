@@ -74,6 +74,14 @@ def test_from_files_of_other_formats(format: str, tmp_path: Path, capsys: pytest
     assert sciml.load_model(tmp_path / "m.pt").dt == pytest.approx(0.05)
 
 
+@pytest.mark.parametrize(("sample", "part"), [(3, "training"), (9, "test")])
+def test_data_that_are_not_finite_are_told(sample: int, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ds = sciml.solve(sciml.load_problem("burgers:li2021"), points=16, end=0.2, times=4, samples=10)
+    ds["u"].values[sample, 2, 5] = math.nan
+    assert train("fno", sciml.save(ds, tmp_path / "data.nc"), "--out", tmp_path / "m.pt", *SMALL[8:]) == 2
+    assert re.search(rf"^sciml: Sample \d+, \d+ of the {part} data holds numbers that are not finite", capsys.readouterr().err, re.MULTILINE)
+
+
 def test_from_steady_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("fno", "darcy:li2021", "--out", tmp_path / "m.pt", "--points", "12", "--samples", "5", *SMALL[8:]) == 0
     said = capsys.readouterr().out

@@ -179,6 +179,10 @@ def test_a_checkpoint_belongs_to_one_training(tmp_path: Path) -> None:
             train(network, **{"checkpoint": place, "epochs": 2, "schedule": "constant", "resume": True, **options})
     with pytest.raises(sciml.InputError, match="data: 25 samples.*there, 20 samples"):
         sciml.fit(model(), sciml.pairs(states(4)), epochs=1, checkpoint=place, resume=True)
+    changed = states(5).clone()
+    changed.view(-1)[changed.numel() // 2] += 1.0
+    with pytest.raises(sciml.InputError, match="data: 25 samples.*there, 25 samples"):
+        sciml.fit(model(), sciml.pairs(changed), epochs=1, checkpoint=place, resume=True)
     for content, word in ((b"nonsense", "damaged"), (place.read_bytes()[:500], "damaged")):
         bad = tmp_path / "bad.ckpt"
         bad.write_bytes(content)

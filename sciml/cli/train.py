@@ -21,7 +21,7 @@ from sciml.io.open import SUFFIXES, open_data
 from sciml.io.trajectories import Trajectories
 from sciml.report.document import seconds
 from sciml.surrogates.base import Surrogate
-from sciml.training.batches import some
+from sciml.training.batches import check_finite_data, some
 from sciml.training.evaluate import forecasts, mean_loss, step_of
 from sciml.training.fit import fit
 from sciml.training.pairs import pairs
@@ -90,6 +90,8 @@ def run_train(
         training, validation, test = (
             pairs(data, steps, samples=chosen, dtype=network.grid.dtype) for data, chosen in zip(parts.data, parts.samples, strict=True)
         )
+        for name, part in (("training", training), ("validation", validation), ("test", test)):
+            check_finite_data(part, name)
         batch = some(training, FOR_NORMALISATION, seed)
         network.normalise(batch.u, batch.target, batch.inputs)
         count = sum(p.numel() * (2 if p.is_complex() else 1) for p in network.parameters())

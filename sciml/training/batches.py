@@ -95,3 +95,10 @@ def culprits(data: Dataset, indices: Sequence[int]) -> list[int]:
         if not all(bool(torch.isfinite(t).all()) for t in tensors_in(data[index]) if t.is_floating_point()):
             bad.append(index)
     return bad
+
+
+def check_finite_data(data: Dataset, name: str) -> None:
+    """Raise :class:`InputError` if a sample of the data called ``name`` holds a number that is not finite; reads all of it."""
+    bad = culprits(data, range(count_of(data)))
+    if bad:
+        raise InputError(f"Sample {', '.join(map(str, bad[:5]))} of the {name} data holds numbers that are not finite; correct or leave it out.")

@@ -29,6 +29,9 @@ from sciml.training.schedules import Schedule, schedule_of
 from sciml.training.seeds import generator_of
 from sciml.training.step import Trained
 
+CHECKED = 256
+"""Samples, spread over the data, by which a checkpoint knows them again; all of them where there are not more."""
+
 
 def fit(
     model: nn.Module,
@@ -125,7 +128,7 @@ def fit(
             _try(fabric, trained, content, seed)
     recipe = {
         "model": described(model),
-        "data": f"{count_of(training)} samples, {checksum([training[0], training[count_of(training) - 1]])}",
+        "data": f"{count_of(training)} samples, {checksum(some(training, CHECKED))}",
         "objective": described(objective),
         "optimizer": f"{type(made).__qualname__} {described(made.defaults)}",
         "ema": described(ema),
