@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -331,3 +332,24 @@ def test_steady_references() -> None:
         read_reference("a.npz", "p", dims="x,y").to_xarray(problem)
     with pytest.raises(InputError, match="it has a time axis but test:balance is steady"):
         Reference(T, (x, y), {"u": np.zeros((5, 8, 6))}, "f").on(problem)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dims": 5},
+        {"dims": ("t", None)},
+        {"variable": 5},
+        {"variable": {"u": 5}},
+        {"coords": "x=0:1"},
+        {"coords": {"x": ("a", "b")}, "dims": "t,x"},
+        {"coords": {"x": [[1, 2], [3]]}, "dims": "t,x"},
+        {"coords": {"x": np.array(["a"] * 8)}, "dims": "t,x"},
+        {"coords": {"x": "0:inf"}, "dims": "t,x"},
+        {"coords": {"t": "0:1e400"}, "dims": "t,x"},
+    ],
+)
+def test_arguments_of_another_kind_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
+    np.savez(tmp_path / "a.npz", u=np.random.default_rng(0).random((6, 8)), t=np.arange(6.0), x=np.arange(8.0))
+    with pytest.raises(sciml.InputError, match="(dims|variable|coords).*given|does not increase between finite"):
+        sciml.read_reference(tmp_path / "a.npz", **options)

@@ -27,6 +27,9 @@ Source = str | Range | np.ndarray
 def checked_coords(coords: Mapping[str, object] | None) -> dict[str, Source]:
     """Coordinates by label: the name of an array, a range ``FIRST:LAST[:periodic|cells]``, or the positions themselves."""
     result: dict[str, Source] = {}
+    listed: object = coords  # callers may pass anything
+    if not isinstance(listed, Mapping | None):
+        raise InputError(f"coords={coords!r:.60} given; a mapping from t, x, y, z to what their positions are is needed, as in {{'x': '0:1'}}.")
     for key, given in (coords or {}).items():
         label = axis_label(key)
         if label not in NAMES:
@@ -37,10 +40,23 @@ def checked_coords(coords: Mapping[str, object] | None) -> dict[str, Source]:
             first, last, kind = (*given, "")[:3] if len(given) in (2, 3) else (0, 0, None)
             if kind not in KINDS:
                 raise InputError(f"coords: {label}={given} given; a range is (first, last), (first, last, 'periodic') or (first, last, 'cells').")
-            result[label] = (float(first), float(last), kind)
+            try:
+                result[label] = (float(first), float(last), kind)
+            except (TypeError, ValueError) as error:
+                raise InputError(f"coords: {label}={given} given; a range runs between two numbers.") from error
         else:
-            result[label] = np.asarray(given)
+            result[label] = _positions(label, given)
     return result
+
+
+def _positions(label: str, given: object) -> np.ndarray:
+    try:
+        values = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        values = np.empty(0, dtype=object)
+    if values.dtype.kind not in "fiuc":
+        raise InputError(f"coords: {label}={given!r:.60} given; the name of an array, a range, or the positions as numbers are needed.")
+    return values
 
 
 def _range(text: str) -> Range | None:

@@ -29,7 +29,9 @@ def checked_dims(dims: str | Sequence[str | int] | None) -> tuple[str | int, ...
     """The order of a field's axes: each t, x, y, z or ``field``, or a number, the entry to take along that axis."""
     if dims is None:
         return None
-    words = dims.split(",") if isinstance(dims, str) else list(dims)
+    listed: object = dims  # callers may pass anything
+    words = dims.split(",") if isinstance(dims, str) else list(dims) if isinstance(listed, Sequence) else []
+    words = words if all(isinstance(w, str | int) for w in words) else []
     result = tuple(w if isinstance(w, int) else int(w) if re.fullmatch(r"-?\d+", w.strip()) else axis_label(w) for w in words)
     names = [d for d in result if isinstance(d, str)]
     space = [a for a in AXES if a in names]

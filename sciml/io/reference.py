@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sciml.core.derivatives import AXES
-from sciml.core.errors import DataWarning
+from sciml.core.errors import DataWarning, InputError
 from sciml.io.arrays import Contents, read_arrays
 from sciml.io.axes import Axis, Reading, checked_field
 from sciml.io.coordinates import Source, checked_coords, find_sources, is_coordinate_name, read_axes
@@ -91,7 +91,10 @@ def _wanted(variable: Variable | None, contents: Contents, reading: Reading) -> 
     if variable is None:
         return {}
     several = (variable,) if isinstance(variable, str) else variable
-    asked = dict(several) if isinstance(several, Mapping) else {name: name for name in several}
+    listed: object = several  # callers may pass anything
+    asked = dict(several) if isinstance(several, Mapping) else {name: name for name in several} if isinstance(listed, Iterable) else {}
+    if not asked or not all(isinstance(text, str) for pair in asked.items() for text in pair):
+        raise InputError(f"variable={variable!r:.60} given; a name, a list of names, or names by field are needed.")
     if contents.bare and contents.arrays and len(asked) == 1:  # a bare array has no name of its own
         return dict.fromkeys(asked, next(iter(contents.arrays)))
     result = {field.strip("/"): name.strip("/") for field, name in asked.items()}
