@@ -361,7 +361,8 @@ def test_numbers_that_are_not_finite_are_located() -> None:
     u = states()
     u[3, 2, 0, 5] = math.nan
     with pytest.raises(sciml.InputError, match=r"epoch 1, batch \d+ of 9, because sample 1[23] of the data"):
-        sciml.fit(model(), sciml.pairs(u), epochs=1, batch_size=3)
+        sciml.fit(spared := model(), sciml.pairs(u), epochs=1, batch_size=3)
+    assert all(torch.isfinite(p).all() for p in spared.parameters())
     with pytest.raises(sciml.InputError, match="sample 12, 13 of the validation data"):
         sciml.fit(model(), sciml.pairs(states()), validation=sciml.pairs(u), epochs=1)
     with pytest.raises(sciml.BlowUpError, match=r"epoch \d+, batch 1 of 1, though the data are; try a lower learning rate"):

@@ -52,11 +52,14 @@ class Closure:
         seed_defaults(seed_of(*self.place, 1), self.fabric.device)  # of dropout and the like; the caller's own state is put back after the training
         self.optimizer.zero_grad()
         loss: Tensor = self.trained(self.batch, generator_of(*self.place))
+        if self.first is None:
+            self.first = loss.detach()
+        # without a gradient nothing is updated; elsewhere a look would make the device wait, or leave the other processes waiting
+        if self.fabric.world_size == 1 and loss.device.type == "cpu" and not bool(torch.isfinite(loss)):
+            return loss
         self.fabric.backward(loss * self.weight)
         if self.clip is not None:
             self.fabric.clip_gradients(self.trained, self.optimizer, max_norm=self.clip, error_if_nonfinite=False)
-        if self.first is None:
-            self.first = loss.detach()
         return loss
 
     def residual(self) -> Tensor:
