@@ -224,6 +224,24 @@ def test_lower_precision_stays_close() -> None:
     assert half.dtype == torch.bfloat16 and ((half.float() - exact).norm() / exact.norm()).item() < 3e-2
 
 
+@pytest.mark.parametrize("weights", KINDS, ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize("path", [*PATHS, None])
+def test_autocast_takes_all_weights_and_paths(weights: Weights, path: str | None) -> None:
+    torch.manual_seed(9)
+    u, layer = torch.randn(2, 4, 16, 16), SpectralConv(4, 4, (5, 5), weights=weights, path=path)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = layer(u)
+    assert ((low.float() - layer(u)).norm() / layer(u).norm()).item() < 3e-2
+
+
+def test_positions_keep_their_precision_where_fields_do_not() -> None:
+    torch.manual_seed(10)
+    u, points, layer = torch.randn(1, 1, 64), torch.rand(500), SpectralConv(1, 1, 16)
+    exact = layer.at(u, [points])
+    low = layer.to(torch.bfloat16).at(u.to(torch.bfloat16), [points])
+    assert low.dtype == torch.bfloat16 and ((low.float() - exact).norm() / exact.norm()).item() < 2e-2
+
+
 def test_configuration_makes_the_same_layer() -> None:
     for weights in KINDS:
         layer = SpectralConv(2, 2, (3, 2), weights=weights, path="matrices")

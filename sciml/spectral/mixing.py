@@ -169,7 +169,7 @@ class _Tucker(Mixing):
     def forward(self, re: Tensor, im: Tensor) -> Pair:
         weight = self.core
         for axis, factor in enumerate(self.axes):
-            weight = torch.tensordot(factor, weight, dims=([1], [axis])).movedim(0, axis)
+            weight = (weight.movedim(axis, -1) @ factor.T).movedim(-1, axis)
         re, im = multiply(_channels(re, self.lift), _channels(im, self.lift), weight)
         return _channels(re, self.project), _channels(im, self.project)
 
