@@ -7,38 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from model_cases import F32, F64, SMALL, field, grid_of, model_of
 from torch import Tensor
 
 import sciml
 from sciml.spectral.resample import evaluate, resample
-from sciml.surrogates.base import Surrogate
 from sciml.surrogates.operators import coordinates as places
 from sciml.surrogates.operators.pointwise import ChannelMLP
 from sciml.testing import check_propagator
 
-F64, F32 = torch.float64, torch.float32
-SMALL: dict[str, dict[str, Any]] = {
-    "FNO": {"modes": 3, "width": 6, "depth": 2, "mlp": 0.5},
-    "FactorisedFNO": {"modes": 3, "width": 6, "depth": 2},
-    "DeepONet": {"width": 8, "depth": 2, "basis": 5},
-    "Transolver": {"width": 8, "depth": 2, "heads": 2, "slices": 4},
-}
 GRIDS = [((9,), (True,)), ((8, 7), (True, False)), ((6, 5, 7), (True, True, True))]
-
-
-def grid_of(shape: tuple[int, ...], periodic: bool | tuple[bool, ...] = True, dtype: torch.dtype = F64) -> sciml.Grid:
-    n = len(shape)
-    return sciml.Grid(shape, (2.0, 3.0, 0.5)[:n], periodic if isinstance(periodic, tuple) else (periodic,) * n, (0.5, -1.0, 0.0)[:n], dtype)
-
-
-def model_of(name: str, grid: sciml.Grid, channels: int = 1, **options: Any) -> Any:
-    torch.manual_seed(0)
-    return getattr(sciml, name)(grid, channels, **{**SMALL[name], **options}).eval()
-
-
-def field(model: Surrogate, *batch: int, seed: int = 1) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*batch, model.channels, *model.grid.shape, dtype=model.grid.dtype, generator=generator)
 
 
 @pytest.mark.parametrize("shape, periodic", GRIDS)
