@@ -644,3 +644,9 @@ def test_what_is_not_pdebench_is_not_taken_for_it(tmp_path: Path) -> None:
     for i, content in enumerate(({"u": values(2, 3)}, {"velocity": values(2, 3)}, {"run/u": values(2, 3)}, {})):
         with pytest.raises(sciml.InputError, match="the format is not known"):
             sciml.open_data(write(tmp_path / f"{i}.h5", content))
+
+
+def test_an_attribute_called_grid_means_nothing_in_a_file_made_by_others(tmp_path: Path) -> None:
+    data = sciml.open_data(write(tmp_path / "a.hdf5", scalar(2), {"grid": "uniform"}))
+    with pytest.raises(sciml.InputError, match="give periodic="):
+        print(data.grid)
