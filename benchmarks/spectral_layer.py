@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=2 python benchmarks/spectral_layer.py --rates
 
 Needs neuraloperator (2.0.0) beside this package. Both layers run in this process in alternating pairs; a ratio above 1 means that
-ours is faster. Peak memory is that of forward and backward above what is resident before, on the CPU.
+ours is faster. Peak memory is that of all tensors alive at once in forward and backward, their gradients among them, without input and weights.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from itertools import accumulate
 from pathlib import Path
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from sciml import SpectralConv
-from sciml.methods.measure import Meter
 from sciml.spectral.cost import matrix_work, transform_work
 
 CASES = [
@@ -48,12 +49,21 @@ def forward(layer: torch.nn.Module, u: torch.Tensor) -> Callable[[], None]:
 
 
 def both(layer: torch.nn.Module, u: torch.Tensor) -> Callable[[], None]:
+    clear = without_gradients(layer, u)
+
     def run() -> None:
-        u.grad = None
-        layer.zero_grad()
+        clear()
         layer(u).square().sum().backward()
 
     return run
+
+
+def without_gradients(layer: torch.nn.Module, u: torch.Tensor) -> Callable[[], None]:
+    def clear() -> None:
+        u.grad = None
+        layer.zero_grad()
+
+    return clear
 
 
 def seconds(work: Callable[[], None], repeats: int) -> float:
@@ -79,11 +89,19 @@ def paired(ours: Callable[[], None], peer: Callable[[], None], rounds: int) -> d
     }
 
 
-def peak(work: Callable[[], None], device: str) -> int:
+def peak(work: Callable[[], None], clear: Callable[[], None], device: str) -> int:
+    """The most bytes of tensors alive at once, above those alive before; counted at the allocator, since a process keeps what it once had."""
     work()
-    with Meter(device) as meter:
+    clear()
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
         work()
-    return meter.peak_bytes
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work()
+    events = sorted((e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns())
+    return max(accumulate(e.nbytes() for e in events))
 
 
 def beside_neuraloperator(rounds: int, device: str) -> list[dict[str, object]]:
@@ -99,7 +117,7 @@ def beside_neuraloperator(rounds: int, device: str) -> list[dict[str, object]]:
         row: dict[str, object] = {"batch": batch, "width": width, "space": space, "modes": m}
         row["forward"] = paired(forward(ours, u), forward(peer, u), rounds)
         row["forward_backward"] = paired(both(ours, u), both(peer, u), rounds)
-        row["peak_bytes"] = {"ours": peak(both(ours, u), device), "peer": peak(both(peer, u), device)}
+        row["peak_bytes"] = {name: peak(both(layer, u), without_gradients(layer, u), device) for name, layer in (("ours", ours), ("peer", peer))}
         rows.append(row)
         f, b, memory = row["forward"], row["forward_backward"], row["peak_bytes"]
         name = f"({batch}, {width}, {'x'.join(map(str, space))}, {m})"

@@ -127,10 +127,37 @@ def test_padding_continues_bounded_axes_and_is_taken_off_again() -> None:
     for block in model.blocks:
         wide = block(wide)
     torch.testing.assert_close(model(u), model.project(wide[..., 3:13]), rtol=0, atol=1e-13)
-    assert model.padding == (0.0, 0.3) and model_of("FNO", model.grid).padding == (0.0, 0.125)
+    assert model.padding == (0.0, 0.3) and model_of("FNO", model.grid).padding == (0.0, 0.1)
     assert model_of("FNO", model.grid, padding=0.3).padding == (0.0, 0.3)
     finer = model.on(model.grid.resized((8, 20)))
     assert finer(torch.zeros(1, 1, 8, 20, dtype=F64)).shape == (1, 1, 8, 20)
+
+
+def test_padding_is_of_the_same_length_on_a_multiple_of_the_points() -> None:
+    # an eighth of 9 cells is 1.1 of them: one cell, and three of 27, not 3.4
+    model = model_of("FNO", grid_of((9,), (False,)), modes=3)
+    margins: list[int] = []
+    model.blocks[0].register_forward_pre_hook(lambda _, given: margins.append(given[0].shape[-1]))
+    for points in (9, 27, 45):
+        view = model.on(model.grid.resized((points,)))
+        view(field(view, 1))
+    assert margins == [9 + 2, 27 + 6, 45 + 10]
+    assert type(model).from_config(model.config()).padding == model.padding
+
+
+def test_angles_are_smooth_over_the_end_of_a_period() -> None:
+    grid = grid_of((6, 5), (True, False))
+    model = model_of("FNO", grid, modes=2, coordinates="angles")
+    cos, sin, y = places.fields("angles", grid)
+    at = 2 * math.pi * torch.arange(6, dtype=F64) / 6
+    torch.testing.assert_close(cos, at.cos().view(6, 1).expand(6, 5), rtol=0, atol=1e-14)
+    torch.testing.assert_close(sin, at.sin().view(6, 1).expand(6, 5), rtol=0, atol=1e-14)
+    torch.testing.assert_close(y[0], torch.tensor([-0.8, -0.4, 0.0, 0.4, 0.8], dtype=F64), rtol=0, atol=1e-14)
+    u = field(model, 2)
+    seen: list[torch.Tensor] = []
+    model.lift.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    model(u)
+    assert torch.equal(seen[0][:, model.channels :], torch.stack([cos, sin, y]).expand(2, 3, 6, 5))
 
 
 def test_coordinates_are_fractions_of_the_domain() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import pytest
 import torch
@@ -209,6 +210,61 @@ def test_compilers_and_function_transforms_see_through_it(path: str) -> None:
     torch.testing.assert_close(torch.func.vmap(one, in_dims=(None, 0))(dict(layer.named_parameters()), u), layer(u))
     tangent = torch.func.jvp(layer, (u,), (torch.ones_like(u),))[1]
     torch.testing.assert_close(tangent, layer(torch.ones_like(u)))
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("space", "modes"), [((7,), (4,)), ((8,), (3,)), ((5, 6), (3, 3)), ((3, 4, 3), (2, 2, 2))])
+def test_first_and_second_derivatives_are_those_of_differences(space: tuple[int, ...], modes: tuple[int, ...], path: str) -> None:
+    torch.manual_seed(10)
+    layer = SpectralConv(2, 2, modes, path=path).double()
+    u = torch.randn(1, 2, *space, dtype=torch.float64, requires_grad=True)
+    weight = layer.mixing.weight
+
+    def through(u: Tensor, weight: Tensor) -> Tensor:
+        return torch.as_tensor(torch.func.functional_call(layer, {"mixing.weight": weight}, (u, tuple(n + 1 for n in space))))
+
+    assert torch.autograd.gradcheck(through, (u, weight), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(through, (u, weight))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_gradients_of_the_compiled_layer_are_its_own(path: str) -> None:
+    torch.manual_seed(11)
+    layer = SpectralConv(2, 2, (4, 3), path=path)
+    found = []
+    for made in (layer, torch.compile(layer, backend="aot_eager", fullgraph=True)):
+        u = torch.linspace(-1, 1, 2 * 2 * 16 * 12).view(2, 2, 16, 12).sin().requires_grad_()
+        found.append(torch.autograd.grad(made(u).square().sum(), [u, *layer.parameters()]))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("space", "modes"), [((2048,), (16,)), ((128, 128), (32, 32)), ((128, 128), (8, 8)), ((32, 32, 32), (6, 6, 6))])
+def test_forward_and_backward_need_no_more_memory_than_full_transforms(space: tuple[int, ...], modes: tuple[int, ...], path: str) -> None:
+    u = torch.randn(2, 8, *space, requires_grad=True)
+    layer = SpectralConv(8, 8, modes, path=path)
+    weight = torch.randn(8, 8, *modes, dtype=torch.complex64, requires_grad=True)
+    axes = tuple(range(-len(space), 0))
+
+    def full(u: Tensor) -> Tensor:
+        kept = torch.fft.rfftn(u, dim=axes)[(..., *(slice(m) for m in modes))]
+        spectrum = torch.zeros(2, 8, *space[:-1], space[-1] // 2 + 1, dtype=torch.complex64)
+        spectrum[(..., *(slice(m) for m in modes))] = torch.einsum("bi...,io...->bo...", kept, weight)
+        return torch.fft.irfftn(spectrum, space, dim=axes)
+
+    assert peak_bytes(layer, u) <= peak_bytes(full, u)
+
+
+def peak_bytes(work: Callable[[Tensor], Tensor], u: Tensor) -> int:
+    """The most bytes alive at once while ``work`` goes forward and backward."""
+    ones = torch.ones_like(u)
+    work(u).backward(ones)
+    u.grad = None
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as recorded:
+        work(u).backward(ones)
+    events = sorted((e for e in recorded.profiler.kineto_results.events() if e.name() == "[memory]"), key=lambda e: e.start_ns())
+    return max(accumulate(e.nbytes() for e in events))
 
 
 def test_lower_precision_stays_close() -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,9 +86,43 @@ def _even_and_odd(v: Tensor, m: int) -> Tensor:
     return torch.cat([plus[:, :1], plus[:, 1:] + minus, plus[:, :1], odd], 1)
 
 
+class _Lowest(torch.autograd.Function):
+    """The modes 0..m-1 along the last axis by a fast transform.
+
+    Its adjoint is an inverse transform of these modes. Autograd's own would fill the whole complex spectrum of both signs with zeros and
+    transform that: four times the memory of the field.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(u: Tensor, modes: int) -> Tensor:
+        return _lowest(u, modes)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.points, ctx.modes = inputs[0].shape[-1], inputs[1]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (g,) = gradients
+        # each mode but 0 stands for its conjugate too in the inverse transform, and for itself alone here
+        half = torch.cat([g[..., :1], 0.5 * g[..., 1:]], -1)
+        return torch.fft.irfft(half, ctx.points), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _lowest(tangents[0], ctx.modes)
+
+
+def _lowest(u: Tensor, modes: int) -> Tensor:
+    return torch.fft.rfft(u, norm="forward")[..., :modes]
+
+
 def analyse_by_transforms(u: Tensor, modes: Sequence[int]) -> Pair:
     """The same coefficients as :func:`analyse_by_matrices`."""
-    c = torch.fft.rfft(u, norm="forward")[..., : modes[-1]]
+    # compilers cannot trace a function with a forward derivative of its own, and plan memory themselves
+    c = _lowest(u, modes[-1]) if torch.compiler.is_compiling() else torch.as_tensor(_Lowest.apply(u, modes[-1]))
     inner = len(modes) - 1
     for axis in range(inner - 1, -1, -1):
         dim, m = axis - inner - 1, modes[axis]

@@ -11,7 +11,7 @@ from torch import Tensor
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 
-COORDINATES = ("none", "positions", "index")
+COORDINATES = ("none", "positions", "index", "angles")
 
 
 def chosen(coordinates: str | None, grid: Grid, who: str) -> str:
@@ -25,15 +25,17 @@ def chosen(coordinates: str | None, grid: Grid, who: str) -> str:
 
 def channels_of(kind: str, grid: Grid) -> int:
     """Number of channels that :func:`fields` makes."""
-    return 0 if kind == "none" else grid.ndim
+    return 0 if kind == "none" else feature_count(grid) if kind == "angles" else grid.ndim
 
 
 def fields(kind: str, grid: Grid) -> Tensor:
-    """Coordinates on the grid, ``(ndim, *shape)``: positions as fractions of the lengths, or indices as fractions of the counts.
+    """Coordinates on the grid, ``(channels, *shape)``: positions as fractions of the lengths, indices as fractions of the counts, or angles.
 
-    The two are the same on periodic axes. On bounded ones positions are those of cell centres, and "index" is j/n, which
-    is what weights trained elsewhere may expect.
+    The first two are the same on periodic axes, where they jump at the end of the period. On bounded axes positions are those of cell
+    centres, and "index" is j/n, which is what weights trained elsewhere may expect. "angles" are :func:`features`, smooth on periodic axes.
     """
+    if kind == "angles":
+        return features(grid.points(), grid).movedim(-1, 0)
     counted = [torch.arange(n, dtype=grid.dtype, device=grid.device) / n for n in grid.shape]
     axes = fractions(grid.axes(), grid) if kind == "positions" else counted
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
@@ -45,7 +47,7 @@ def fractions(points: Sequence[Tensor], grid: Grid) -> list[Tensor]:
 
 
 def features(points: Sequence[Tensor], grid: Grid) -> Tensor:
-    r"""What a network reads of scattered points, ``(n, features)``: :math:`\cos, \sin` of the angle on periodic axes, -1..1 on bounded ones."""
+    r"""What a network reads of points, ``(*points, features)``: :math:`\cos, \sin` of the angle on periodic axes, -1..1 on bounded ones."""
     columns: list[Tensor] = []
     for x, periodic in zip(fractions(points, grid), grid.periodic, strict=True):
         columns += [(2 * math.pi * x).cos(), (2 * math.pi * x).sin()] if periodic else [2 * x - 1]

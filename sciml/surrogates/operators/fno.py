@@ -36,10 +36,10 @@ class FNO(FourierOperator):
         it is ``mlp_skip``, and its activation that of the layers unless ``mlp_activation`` names another.
     twice : apply the activation of each layer a second time; weights trained elsewhere may expect it.
     lifting, projection : hidden width of the first and the last map; 0 makes it linear. 0 and ``2 * width`` by default.
-    coordinates : "positions" appends the coordinates to the fields, "none" does not, "index" appends j/n whatever the
-        grid's origin; by default "none" if all axes are periodic, else "positions".
+    coordinates : "positions" appends the coordinates to the fields, "angles" on periodic axes their sine and cosine, which do not jump;
+        "none" does not, "index" appends j/n whatever the grid's origin; by default "none" if all axes are periodic, else "positions".
     padding : continuation by zeros at each end of bounded axes, as a fraction of their length, taken off again at the
-        end; an eighth by default. Rounded to whole points.
+        end; an eighth by default. Rounded to whole points of ``grid``.
     weights : kind of spectral weights, :class:`Dense` by default.
 
     Good values: modes up to a third of the coarsest grid's points, width 32 to 64, depth 4.

@@ -48,7 +48,8 @@ class FourierOperator(Surrogate):
             raise InputError(f"{who}: modes={modes} given; at least 1 per axis is needed.")
         self.width, self.depth = int(width), int(depth)
         self.coordinates = places.chosen(coordinates, grid, who)
-        self.padding = _margins(padding, grid, who)
+        # whole cells of this grid, so that a grid of a multiple of its points continues the same domain by the same length
+        self.padding = tuple(round(p * n) / n for p, n in zip(_margins(padding, grid, who), grid.shape, strict=True))
         self.check_grid(grid)
 
     @abstractmethod
