@@ -9,6 +9,7 @@ import pytest
 import torch
 from model_cases import F32, F64, SMALL, field, grid_of, model_of
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import sciml
 from sciml.spectral.resample import evaluate, resample
@@ -446,3 +447,32 @@ def test_bad_states_grids_and_points_are_refused() -> None:
             solver.at(torch.zeros(1, 4, dtype=F64), points)
     with pytest.raises(sciml.InputError, match="4 points"):
         solver.at(torch.zeros(1, 5, dtype=F64), (x,))
+
+
+def test_a_map_without_a_step_cannot_be_repeated() -> None:
+    model = model_of("FNO", grid_of((8,)))
+    with pytest.raises(sciml.InputError, match="a FNO without a time step"):
+        sciml.rollout(model, field(model, 1), steps=2)
+
+
+def test_nothing_in_a_call_waits_for_the_host() -> None:
+    """What a CUDA graph cannot record: copies from the host, and numbers read back. The first call may make its tables."""
+    model = model_of("FNO", grid_of((12, 10), dtype=F32), mlp=0.0, dt=0.1)
+    u = field(model, 2)
+    model(u)
+    with Recorded() as recorded:
+        model(u).square().sum().backward()
+    forbidden = {"_local_scalar_dense", "lift_fresh", "_to_copy", "nonzero", "item", "is_nonzero", "equal"}
+    assert "bmm" in recorded.names and not forbidden & recorded.names
+
+
+class Recorded(TorchDispatchMode):
+    """The names of all operations in the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))

@@ -189,3 +189,10 @@ def test_an_automatic_step_that_proves_too_long_is_cut() -> None:
     ds = sciml.solve(problem, points=50, times=10, method="rk4")
     exact = problem.exact_state(problem.grid(50), 1.0)[0].numpy()
     assert np.abs(ds["u"].values[-1] - exact).max() < 2e-2
+
+
+def test_a_problem_may_be_given_by_its_name() -> None:
+    named, made = (sciml.solve(p, points=32, times=1, end=0.1) for p in ("kuramoto_sivashinsky:kassam2005", ks.kassam2005()))
+    assert named["u"].equals(made["u"])
+    with pytest.raises(sciml.InputError, match="solve: a int given"):
+        sciml.solve(3)

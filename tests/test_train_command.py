@@ -58,6 +58,13 @@ def test_from_a_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert all(torch.equal(value, again[name]) for name, value in first.items())
 
 
+def test_states_instead_of_changes_and_events_for_tensorboard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "board"
+    assert train("fno", "burgers:li2021", "--out", tmp_path / "m.pt", "--direct", "--tensorboard", board, *SMALL) == 0
+    assert not sciml.load_model(tmp_path / "m.pt").residual
+    assert f"wrote {board}" in capsys.readouterr().out and len(list(board.glob("events.out.tfevents.*"))) == 1
+
+
 @pytest.mark.parametrize("name", ["ffno", "transolver"])
 def test_other_models(name: str, tmp_path: Path) -> None:
     options = SMALL if name == "ffno" else SMALL[:-2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from training_run import GRID, Scale, mean_square, model, same, states, train, w
 
 import sciml
 from sciml.training.batches import parts_of
+from sciml.training.checkpoint import described
 from sciml.training.ema import Average
 from sciml.training.schedules import Constant, Cosine, OneCycle, Steps, schedule_of
 from sciml.training.seeds import order_of
@@ -39,6 +41,10 @@ def test_pairs_of_a_rollout() -> None:
     assert torch.equal(several.target, torch.stack([bound[i].target for i in (3, 29, 0)]))
     with pytest.raises(IndexError):
         bound[30]
+    part = bound[3:8:2]
+    assert torch.equal(part.u, torch.stack([bound[i].u for i in (3, 5, 7)])) and torch.equal(part.target[2], bound[7].target)
+    with pytest.raises(IndexError, match="30:40"):
+        bound[30:40]
 
 
 def test_pairs_with_several_targets_and_another_precision() -> None:
@@ -82,6 +88,8 @@ def test_pairs_of_steady_data_go_from_the_given_fields_to_the_solution(tmp_path:
     ("make", "word"),
     [
         (lambda u, d: sciml.pairs(u, lag=0), "lag=0"),
+        (lambda u, d: sciml.pairs(u, lag=1.5), "lag=1.5 given; a whole number"),
+        (lambda u, d: sciml.pairs(u, steps="2"), "steps='2'"),
         (lambda u, d: sciml.pairs(u, lag=6), "6 and steps=1 span 7"),
         (lambda u, d: sciml.pairs(u, lag=2, steps=3), "span 7"),
         (lambda u, d: sciml.pairs(u, samples=slice(2)), "index the tensor"),
@@ -374,6 +382,12 @@ def test_numbers_that_are_not_finite_are_located() -> None:
     [
         ({"epochs": None}, "give epochs"),
         ({"epochs": 0}, "epochs=0"),
+        ({"epochs": math.nan}, "epochs=nan"),
+        ({"epochs": "3"}, "epochs='3'"),
+        ({"batch_size": 2.0}, "batch_size=2.0"),
+        ({"budget": "10"}, "budget='10'"),
+        ({"checkpoint_every": "5"}, "checkpoint_every='5'"),
+        ({"seed": 0.5}, "seed=0.5"),
         ({"epochs": None, "budget": 0.0}, "budget=0"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"patience": 2, "validation": None}, "patience"),
@@ -400,6 +414,7 @@ def test_numbers_that_are_not_finite_are_located() -> None:
         ({"checkpoint_every": -1.0}, "checkpoint_every=-1"),
         ({"log": "log.txt"}, "ends in .csv"),
         ({"log": "/nowhere/log.csv"}, "does not exist"),
+        ({"tensorboard": "/proc/nowhere"}, "tensorboard=/proc/nowhere"),
     ],
 )
 def test_bad_options(options: dict[str, Any], word: str) -> None:
@@ -446,3 +461,48 @@ def test_data_without_a_length_are_refused() -> None:
 
     with pytest.raises(sciml.InputError, match="without a length"):
         sciml.fit(model(), Endless(), epochs=1)
+
+
+# -- metrics for TensorBoard ------------------------------------------------------------------------------------------
+
+
+def test_tensorboard_gets_every_epoch_once_over_an_interruption(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    first = train(model(), epochs=2, schedule="constant", validation=sciml.pairs(states()), tensorboard=tmp_path / "board", checkpoint=tmp_path / "c")
+    history = train(
+        model(),
+        epochs=4,
+        schedule="constant",
+        validation=sciml.pairs(states()),
+        tensorboard=tmp_path / "board",
+        checkpoint=tmp_path / "c",
+        resume=True,
+    )
+    events = EventAccumulator(str(tmp_path / "board")).Reload()
+    shown = {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert shown.keys() == {"loss/training", "loss/validation", "learning rate"}
+    for name, values in (("loss/training", history.losses), ("loss/validation", history.validation), ("learning rate", history.lr)):
+        assert shown[name] == [(n + 1, pytest.approx(value, rel=1e-6)) for n, value in enumerate(values)]
+    assert len(history.epochs) == 4 and history.losses[:2] == first.losses
+
+
+def test_tensorboard_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(sciml.InputError, match=r"sciml-pde\[tensorboard\]"):
+        train(model(), tensorboard=tmp_path / "board")
+
+
+# -- what a checkpoint knows of functions -----------------------------------------------------------------------------
+
+
+def test_functions_without_a_name_of_their_own_are_told_apart_by_what_they_do() -> None:
+    def scaled(factor: float) -> Callable[[float], float]:
+        return lambda fraction: factor * fraction
+
+    assert described(scaled(2.0)) == described(scaled(2.0)) != described(scaled(3.0))
+    assert described(lambda x: x + 1) != described(lambda x: x + 2)
+    assert described(lambda x, y=1: x + y) != described(lambda x, y=2: x + y)
+    assert described(lambda x: [x + i for i in range(3)]) != described(lambda x: [x - i for i in range(3)])
+    assert described(lambda x: math.sin(x)) != described(lambda x: math.cos(x))
+    assert described(test_schedules) == f"{__name__}.test_schedules"

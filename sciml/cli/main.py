@@ -128,6 +128,8 @@ def train(
     precision: Annotated[str, typer.Option(help="full or bf16-mixed.")] = "full",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training of the same settings, if there is one.")] = False,
     log: Annotated[Path | None, typer.Option(help="Write losses, learning rate and time per epoch to this file (.csv).")] = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Write the same to this folder as TensorBoard events.")] = None,
+    direct: Annotated[bool, typer.Option("--direct", help="Predict states themselves; by default their change over a step.")] = False,
 ) -> None:
     """Train a neural operator on a problem's trajectories, or on data in files."""
     from sciml.cli.train import run_train
@@ -155,6 +157,8 @@ def train(
         precision,
         resume,
         log,
+        tensorboard,
+        direct,
     )
 
 

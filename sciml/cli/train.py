@@ -62,6 +62,8 @@ def run_train(
     precision: str,
     resume: bool,
     log: Path | None,
+    tensorboard: Path | None,
+    direct: bool,
 ) -> None:
     """``sciml train``: the model's file, and its errors on data that it has not seen."""
     leads = os.environ.get("RANK", "0") == "0"
@@ -85,7 +87,7 @@ def run_train(
                 source, samples, points=parse_points(points), end=end, times=times, seed=seed, parameters=parse_settings(settings), progress=True
             )
             parts = parts_of_folder(folder)
-        network = made(model, parts.data[0], lag, {"modes": modes, "width": width, "depth": depth}, seed)
+        network = made(model, parts.data[0], lag, {"modes": modes, "width": width, "depth": depth}, seed, residual=not direct)
         steps = 1 if parts.data[0].steps is None else lag
         training, validation, test = (
             pairs(data, steps, samples=chosen, dtype=network.grid.dtype) for data, chosen in zip(parts.data, parts.samples, strict=True)
@@ -113,6 +115,7 @@ def run_train(
             checkpoint=kept,
             resume=resume,
             log=log,
+            tensorboard=tensorboard,
             progress=True,
         )
         if not leads:
@@ -125,8 +128,9 @@ def run_train(
     if network.dt is not None and not network.inputs:
         say_forecasts(network, parts, lag)
     print(f"wrote {out}")
-    if log is not None:
-        print(f"wrote {log}")
+    for written in (log, tensorboard):
+        if written is not None:
+            print(f"wrote {written}")
 
 
 def say_forecasts(network: Surrogate, parts: Parts, lag: int) -> None:
@@ -163,7 +167,7 @@ def parts_of_folder(path: Path) -> Parts:
     return Parts((data,) * 3, (slice(0, len(data) - 2 * tenth), slice(len(data) - 2 * tenth, len(data) - tenth), slice(len(data) - tenth, None)))
 
 
-def made(name: str, data: Trajectories, lag: int, asked: dict[str, int | None], seed: int) -> Surrogate:
+def made(name: str, data: Trajectories, lag: int, asked: dict[str, int | None], seed: int, *, residual: bool) -> Surrogate:
     """The untrained model for these data, in single precision: a step of ``lag`` instants, or the solution operator of steady data."""
     grid = data.grid.to(dtype=torch.float32)
     with torch.random.fork_rng(devices=[]):
@@ -172,4 +176,4 @@ def made(name: str, data: Trajectories, lag: int, asked: dict[str, int | None], 
             return make_model(name, grid, len(data.inputs), asked, out_channels=len(data.fields))
         if lag >= data.steps:
             raise InputError(f"--lag {lag} given, but a trajectory has {data.steps} instants; give at most {data.steps - 1}.")
-        return make_model(name, grid, len(data.fields), asked, inputs=len(data.inputs), dt=step_of(data, lag), residual=True)
+        return make_model(name, grid, len(data.fields), asked, inputs=len(data.inputs), dt=step_of(data, lag), residual=residual)

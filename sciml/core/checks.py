@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -42,6 +43,13 @@ def check_step(dt: float, *, who: str) -> float:
     if not (value > 0 and math.isfinite(value)):
         raise InputError(f"{who}: dt={dt} given; a positive, finite time step is needed.")
     return value
+
+
+def check_whole(least: int, *, who: str, **values: object) -> None:
+    """Raise unless every value is a whole number of at least ``least``."""
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise InputError(f"{who}: {name}={value!r} given; a whole number of at least {least} is needed.")
 
 
 def check_finite(u: Tensor, grid: Grid, *, time: float, dt: float, fields: tuple[str, ...], scheme: str, limit: float) -> None:

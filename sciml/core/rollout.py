@@ -23,6 +23,8 @@ def trajectory(
     With ``checkpoint`` the steps between two kept states are recomputed in the backward pass instead of stored.
     """
     _check_counts(steps, every)
+    if step.dt is None:
+        raise InputError(f"rollout: a {type(step).__name__} without a time step given; a map of fields cannot be repeated. Make it with dt=...")
     if isinstance(step, Stepper):
         check_state(u, step.grid, step.channels, who=type(step).__name__)
         bound = step.bind()

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from sciml.core.checks import check_device, check_step
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError
+from sciml.core.loading import load_problem
 from sciml.core.problem import Problem
 from sciml.io.checkpoint import Checkpoint, Plan, Reached
 from sciml.io.dataset import to_dataset
@@ -36,7 +37,7 @@ LABELS = ("Conventions", "title", "references", "source", "date")
 
 
 def solve(
-    problem: Problem,
+    problem: Problem | str,
     *,
     points: int | Sequence[int] | None = None,
     dt: float | None = None,
@@ -56,7 +57,7 @@ def solve(
 
     Parameters
     ----------
-    problem : what to solve.
+    problem : what to solve, or its name (``module:case``, or a Python file).
     points : samples per axis; the published resolution by default.
     dt : time step. By default the published one where the grid is not finer than the published grid (and the scheme is
         exponential, implicit-explicit or the default one of fixed step), else a step from the rate of the explicitly treated part,
@@ -84,6 +85,10 @@ def solve(
     InputError, UnsupportedError : what was asked does not fit the problem.
     BlowUpError : the solution stopped being finite or grew without bound.
     """
+    if isinstance(problem, str):
+        problem = load_problem(problem)
+    if not isinstance(problem, Problem):
+        raise InputError(f"solve: a {type(problem).__name__} given; a sciml.Problem, or the name of one, is needed.")
     grid = problem.grid(points, dtype=dtype, device=check_device(device))
     if problem.steady:
         refused = {"dt": dt, "times": times, "end": end}

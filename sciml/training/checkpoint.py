@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import torch
@@ -52,6 +52,11 @@ def read_checkpoint(path: Path, recipe: Mapping[str, str]) -> dict[str, Any]:
 
 def described(value: Any) -> str:
     """What a setting is, in words that are the same in every process."""
+    if isinstance(value, FunctionType) and "<" in value.__qualname__:  # a lambda, or made within a function: its name does not tell it apart
+        code = value.__code__
+        cells = [described(cell.cell_contents) for cell in value.__closure__ or ()]
+        content = f"{code.co_code!r} {_constants(code)} {code.co_names} {cells} {described(value.__defaults__)}"
+        return f"{value.__module__}.{value.__qualname__} {hashlib.sha256(content.encode()).hexdigest()[:8]}"
     if isinstance(value, FunctionType | type):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, Grid):
@@ -65,6 +70,11 @@ def described(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(described, value)) + "]"
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
+
+def _constants(code: CodeType) -> list[str]:
+    """The constants of a function, those of functions within it among them."""
+    return [f"{c.co_code!r} {_constants(c)}" if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
 
 
 def described_model(model: nn.Module) -> str:

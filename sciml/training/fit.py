@@ -16,6 +16,7 @@ from sciml.core.propagator import Propagator
 from sciml.io.atomic import check_writable, remove_leftovers
 from sciml.io.lock import exclusive
 from sciml.training.batches import as_dataset, count_of, some
+from sciml.training.board import Board
 from sciml.training.checkpoint import checksum, described, read_checkpoint, write_checkpoint
 from sciml.training.devices import make_fabric
 from sciml.training.ema import Average
@@ -59,6 +60,7 @@ def fit(
     checkpoint_every: float = 60.0,
     resume: bool = False,
     log: str | Path | None = None,
+    tensorboard: str | Path | None = None,
     progress: bool | Callable[[float], None] = False,
 ) -> History:
     """Train ``model`` in place; what the losses were.
@@ -92,6 +94,7 @@ def fit(
     checkpoint : file that keeps the training every ``checkpoint_every`` seconds, when it is interrupted, and at its end.
     resume : go on from ``checkpoint`` if it exists. Without it an existing file is refused.
     log : CSV file with a row per epoch.
+    tensorboard : folder for the same as TensorBoard events, where that is installed.
     progress : True shows a bar with losses and the time left on standard error; a function is called with the fraction done.
 
     Raises
@@ -151,9 +154,21 @@ def fit(
             def keep(state: dict[str, Any]) -> None:
                 write_checkpoint(there, recipe, state)
 
-        loop = Loop(fabric, plan, trained, made, training, checking, average, keep, None if table is None else lambda rows: rows.write(table))
+        board = None if tensorboard is None or not fabric.is_global_zero else Board(tensorboard)
+        if board is not None:
+            stack.callback(board.close)
+
+        def tell(rows: History) -> None:
+            if table is not None:
+                rows.write(table)
+            if board is not None:
+                board.show(rows)
+
+        loop = Loop(fabric, plan, trained, made, training, checking, average, keep, tell)
         if place is not None and place.exists():
             loop.restore(read_checkpoint(place, recipe))
+            if board is not None:
+                board.written = len(loop.history.epochs)
         fabric.barrier()  # none may write before all have read
         devices_in_use = [fabric.device] if fabric.device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices_in_use))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from sciml.core.checks import check_whole
 from sciml.core.errors import InputError
 from sciml.io.trajectories import Trajectories
 
@@ -30,7 +31,7 @@ class Batch(NamedTuple):
 
 
 class Pairs(Dataset, ABC):
-    """A data set of :class:`Batch`; ``pairs[i]`` is one sample without the sample axis. Made by :func:`sciml.pairs`."""
+    """A data set of :class:`Batch`; ``pairs[i]`` is one sample without the sample axis, ``pairs[i:j]`` several. Made by :func:`sciml.pairs`."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -40,8 +41,13 @@ class Pairs(Dataset, ABC):
         """One sample, for an index within range."""
 
     @final
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, index: int | slice) -> Batch:
         count = len(self)
+        if isinstance(index, slice):
+            chosen = range(count)[index]
+            if not chosen:
+                raise IndexError(f"pairs {index.start}:{index.stop} asked for; there are {count}.")
+            return self.__getitems__(chosen)
         if not -count <= index < count:
             raise IndexError(f"pair {index} asked for; there are {count}.")
         return self.one(index % count)
@@ -84,8 +90,7 @@ def pairs(
     >>> pairs(u, lag=3)[1]
     Batch(u=tensor([[1.]]), target=tensor([[4.]]), inputs=None)
     """
-    if lag < 1 or steps < 1:
-        raise InputError(f"pairs: lag={lag}, steps={steps} given; both start at 1.")
+    check_whole(1, who="pairs", lag=lag, steps=steps)
     if dtype is not None and not dtype.is_floating_point:
         raise InputError(f"pairs: dtype={dtype} given; a floating type is needed.")
     if isinstance(u, Tensor):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sciml.core.checks import check_whole
 from sciml.core.errors import InputError
 from sciml.training.schedules import Constant, Schedule
 
@@ -37,16 +38,14 @@ class Plan:
     def __post_init__(self) -> None:
         if self.epochs is None and self.budget is None:
             raise InputError("fit: give epochs, or a budget in seconds, or both.")
-        for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size), ("patience", self.patience)):
-            if value is not None and (value < 1 or int(value) != value):
-                raise InputError(f"fit: {name}={value} given; a whole number of at least 1 is needed.")
+        asked = {"epochs": self.epochs, "batch_size": self.batch_size, "patience": self.patience}
+        check_whole(1, who="fit", **{name: value for name, value in asked.items() if value is not None})
         for name, number in (("budget", self.budget), ("clip", self.clip)):
-            if number is not None and not (number > 0 and math.isfinite(number)):
-                raise InputError(f"fit: {name}={number} given; a positive, finite number is needed.")
-        if not self.every >= 0:
-            raise InputError(f"fit: checkpoint_every={self.every} given; seconds of at least 0 are needed.")
-        if self.seed < 0 or self.workers < 0:
-            raise InputError(f"fit: seed={self.seed}, workers={self.workers} given; both start at 0.")
+            if number is not None and not (isinstance(number, int | float) and number > 0 and math.isfinite(number)):
+                raise InputError(f"fit: {name}={number!r} given; a positive, finite number is needed.")
+        if not (isinstance(self.every, int | float) and self.every >= 0):
+            raise InputError(f"fit: checkpoint_every={self.every!r} given; seconds of at least 0 are needed.")
+        check_whole(0, who="fit", seed=self.seed, workers=self.workers)
 
     def fraction(self, step: int, per_epoch: int, seconds: float) -> float:
         """How much of the training is done before step number ``step``."""
