@@ -350,3 +350,17 @@ def test_the_place_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert place.cache_folder(made) == tmp_path / ".cache" / "sciml" / name
     monkeypatch.setattr(place.sys, "platform", "darwin")
     assert place.cache_folder(made) == tmp_path / "Library" / "Caches" / "sciml" / name
+
+
+def test_a_folder_with_missing_files_is_not_taken_for_a_smaller_one(tmp_path: Path) -> None:
+    folder = sciml.generate("burgers:li2021", 10, tmp_path / "set", points=8, end=0.1, times=1, format="well")
+    assert len(sciml.open_data(folder)) == 10
+    (folder / "stats.yaml").unlink()
+    assert len(sciml.open_data(folder)) == 10
+    (folder / "data" / "test" / "burgers_li2021.hdf5").unlink()
+    for split in (None, "train"):
+        with pytest.raises(sciml.InputError, match=r"data/test/burgers_li2021.hdf5 is missing"):
+            sciml.open_data(folder, split=split)
+    assert len(sciml.open_data(folder / "data" / "train")) == 8
+    (folder / "recipe.json").write_text('{"files": 3}')
+    assert len(sciml.open_data(folder)) == 9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from sciml.io.well_write import SPLITS
 
 STORES: tuple[type[Store], ...] = (NetCDFStore, WellStore, PDEBenchSingle, PDEBenchIncompressible, PDEBenchGroups)
 SUFFIXES = (".nc", ".h5", ".hdf5")
+RECIPE = "recipe.json"
+"""What :func:`sciml.generate` leaves beside its files."""
 
 
 def open_data(
@@ -40,16 +43,32 @@ def open_data(
         and so on. Without it all parts are read, in this order.
     times, coords, periodic : what the file does not say (an error names the argument when it is needed), or says wrongly.
 
-    Raises :class:`InputError` for files that are damaged, of an unknown format, or that do not belong together.
+    Raises :class:`InputError` for files that are damaged, of an unknown format, or that do not belong together, and for a folder of
+    :func:`sciml.generate` in which files are missing.
 
     >>> data = sciml.open_data("burgers.nc")                     # doctest: +SKIP
     >>> loader = DataLoader(data.windows(1, 1), batch_size=8)    # doctest: +SKIP
     """
     source = Path(path)
+    _check_complete(source)
     if split is not None:
         source = _part(source, split)
     files = _files(source) if source.is_dir() else [source]
     return Trajectories([_store(file) for file in files], times=times, coords=coords, periodic=periodic)
+
+
+def _check_complete(folder: Path) -> None:
+    """Raise if files of a folder that :func:`sciml.generate` wrote are not there; its recipe, beside them, lists them."""
+    try:
+        listed = json.loads((folder / RECIPE).read_text(encoding="utf-8"))["files"]
+        missing = [name for name in listed if Path(name).suffix in SUFFIXES and not (folder / name).is_file()]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # a folder made by others
+    if missing:
+        raise InputError(
+            f"{folder}: {', '.join(missing[:5])} {'are' if len(missing) > 1 else 'is'} missing, of {len(listed)} files that were generated there; "
+            "restore what is missing, generate the data again, or open single files."
+        )
 
 
 def _files(folder: Path) -> list[Path]:
