@@ -43,6 +43,10 @@ class AdvectionDiffusion(Equation):
         without = not isinstance(self.diffusivity, Tensor) and self.diffusivity == 0
         return transport if without else transport + self.diffusivity * d.laplacian(u)
 
+    def velocity(self, u: Any) -> Any:
+        """c, the same everywhere; a tuple in more than one dimension."""
+        return self.speed if self.ndim > 1 or not isinstance(self.speed, tuple) else self.speed[0]
+
     def evolve(self, u: Tensor, grid: Grid, time: float) -> Tensor:
         r"""The exact solution at ``time`` from ``u``, ``(*batch, 1, *space)``: each mode is shifted and decays by itself."""
         transform = Transform(grid)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sciml.derivatives.fourier import Fourier as Fourier
     from sciml.derivatives.functional import Functional as Functional
     from sciml.derivatives.functional import PointResidual as PointResidual
+    from sciml.derivatives.lagrangian import Lagrangian as Lagrangian
     from sciml.derivatives.points import Points as Points
     from sciml.derivatives.stencil import Stencil as Stencil
     from sciml.generation.generate import generate as generate
@@ -60,6 +61,10 @@ if TYPE_CHECKING:
     from sciml.io.trajectories import Trajectories as Trajectories
     from sciml.io.well_stats import read_stats as read_stats
     from sciml.io.well_write import write_well as write_well
+    from sciml.optim.gauss_newton import GaussNewton as GaussNewton
+    from sciml.optim.lbfgs import LBFGS as LBFGS
+    from sciml.optim.soap import SOAP as SOAP
+    from sciml.optim.ssbroyden import SSBroyden as SSBroyden
     from sciml.report.animation import animate as animate
     from sciml.report.compare import compare as compare
     from sciml.report.figures import plot as plot
@@ -80,10 +85,21 @@ if TYPE_CHECKING:
     from sciml.solvers.steady import solve_steady as solve_steady
     from sciml.spectral.convolution import SpectralConv as SpectralConv
     from sciml.surrogates.load import load_model as load_model
+    from sciml.surrogates.lpinn.lpinn import LPINN as LPINN
     from sciml.surrogates.operators.deeponet import DeepONet as DeepONet
     from sciml.surrogates.operators.factorised import FactorisedFNO as FactorisedFNO
     from sciml.surrogates.operators.fno import FNO as FNO
+    from sciml.surrogates.operators.sfno import SFNO as SFNO
     from sciml.surrogates.operators.transolver import Transolver as Transolver
+    from sciml.surrogates.pinn.march import MarchedPINN as MarchedPINN
+    from sciml.surrogates.pinn.march import march_pinn as march_pinn
+    from sciml.surrogates.pinn.objective import PinnObjective as PinnObjective
+    from sciml.surrogates.pinn.pinn import PINN as PINN
+    from sciml.surrogates.pinn.sampling import RAD as RAD
+    from sciml.surrogates.pinn.sampling import RARD as RARD
+    from sciml.surrogates.pinn.sampling import Sobol as Sobol
+    from sciml.surrogates.pinn.sampling import Uniform as Uniform
+    from sciml.surrogates.refine import refine as refine
     from sciml.training.fit import fit as fit
     from sciml.training.forecasts import blown_up as blown_up
     from sciml.training.forecasts import time_to_correlation as time_to_correlation
@@ -95,6 +111,8 @@ if TYPE_CHECKING:
     from sciml.training.objective import Physics as Physics
     from sciml.training.objective import Supervised as Supervised
     from sciml.training.pairs import pairs as pairs
+    from sciml.training.refine import Refinement as Refinement
+    from sciml.training.refine import refine_trajectory as refine_trajectory
     from sciml.training.residual import Residual as Residual
 
 _HOME = {
@@ -115,6 +133,7 @@ _HOME = {
     "sciml.derivatives.finite_volume": ("FiniteVolume",),
     "sciml.derivatives.fourier": ("Fourier",),
     "sciml.derivatives.functional": ("Functional", "PointResidual"),
+    "sciml.derivatives.lagrangian": ("Lagrangian",),
     "sciml.derivatives.points": ("Points",),
     "sciml.derivatives.stencil": ("Stencil",),
     "sciml.generation.generate": ("generate",),
@@ -127,6 +146,10 @@ _HOME = {
     "sciml.io.trajectories": ("Trajectories",),
     "sciml.io.well_stats": ("read_stats",),
     "sciml.io.well_write": ("write_well",),
+    "sciml.optim.gauss_newton": ("GaussNewton",),
+    "sciml.optim.lbfgs": ("LBFGS",),
+    "sciml.optim.soap": ("SOAP",),
+    "sciml.optim.ssbroyden": ("SSBroyden",),
     "sciml.report.animation": ("animate",),
     "sciml.report.compare": ("compare",),
     "sciml.report.figures": ("plot",),
@@ -146,13 +169,21 @@ _HOME = {
     "sciml.surrogates.operators.deeponet": ("DeepONet",),
     "sciml.surrogates.operators.factorised": ("FactorisedFNO",),
     "sciml.surrogates.operators.fno": ("FNO",),
+    "sciml.surrogates.operators.sfno": ("SFNO",),
     "sciml.surrogates.operators.transolver": ("Transolver",),
+    "sciml.surrogates.lpinn.lpinn": ("LPINN",),
+    "sciml.surrogates.pinn.march": ("MarchedPINN", "march_pinn"),
+    "sciml.surrogates.pinn.objective": ("PinnObjective",),
+    "sciml.surrogates.pinn.pinn": ("PINN",),
+    "sciml.surrogates.pinn.sampling": ("RAD", "RARD", "Sobol", "Uniform"),
+    "sciml.surrogates.refine": ("refine",),
     "sciml.training.fit": ("fit",),
     "sciml.training.forecasts": ("blown_up", "time_to_correlation"),
     "sciml.training.losses": ("Sobolev", "relative_l2"),
     "sciml.training.norms": ("sobolev_norm",),
     "sciml.training.objective": ("LeastSquares", "Objective", "Physics", "Supervised"),
     "sciml.training.pairs": ("pairs",),
+    "sciml.training.refine": ("Refinement", "refine_trajectory"),
     "sciml.training.residual": ("Residual",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

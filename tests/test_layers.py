@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALL = {"core", "derivatives", "generation", "io", "methods", "solvers", "spectral", "surrogates", "training"}
+ALL = {"core", "derivatives", "generation", "io", "methods", "optim", "solvers", "spectral", "surrogates", "training"}
 LAYERS: dict[str, set[str]] = {
     "core": set(),
     "spectral": {"core"},
@@ -20,8 +20,9 @@ LAYERS: dict[str, set[str]] = {
     "solvers": {"core", "derivatives", "io", "spectral"},
     "testing": {"core", "derivatives", "solvers", "spectral"},
     "generation": {"core", "derivatives", "io", "solvers", "spectral"},
-    "training": {"core", "derivatives", "io", "solvers", "spectral"},
-    "surrogates": {"core", "derivatives", "io", "solvers", "spectral", "training"},
+    "optim": {"core"},
+    "training": {"core", "derivatives", "io", "optim", "solvers", "spectral"},
+    "surrogates": {"core", "derivatives", "io", "optim", "solvers", "spectral", "training"},
     "methods": ALL - {"methods"},
     "report": ALL,
     "cli": ALL | {"report"},

@@ -142,7 +142,7 @@ class Surrogate(nn.Module, ABC):
         who = f"{type(self).__name__}.normalise"
         check_state(u, self.grid, self.channels, who=who)
         check_state(target, self.grid, self.out_channels, who=who)
-        self.after.measure(target - u if self.residual else target, self.grid.ndim)
+        self.after.measure(target - self._start(u) if self.residual else target, self.grid.ndim)
         self.before.measure(self._joined(u, self._checked(inputs), self.grid.ndim), self.grid.ndim)
         return self
 
@@ -236,6 +236,10 @@ class Surrogate(nn.Module, ABC):
         if inputs is not None:
             check_state(inputs, self.grid, self.inputs, who=f"{type(self).__name__}: given fields")
         return inputs
+
+    def _start(self, u: Tensor) -> Tensor:
+        """What the network's result is added to if ``residual``."""
+        return u
 
     def _joined(self, u: Tensor, inputs: Tensor | None, ndim: int) -> Tensor:
         """``u`` and the given fields along the channel axis, ``ndim`` axes behind it."""

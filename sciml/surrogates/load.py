@@ -15,6 +15,7 @@ HOMES = {
     "DeepONet": "sciml.surrogates.operators.deeponet",
     "FNO": "sciml.surrogates.operators.fno",
     "FactorisedFNO": "sciml.surrogates.operators.factorised",
+    "SFNO": "sciml.surrogates.operators.sfno",
     "Transolver": "sciml.surrogates.operators.transolver",
 }
 

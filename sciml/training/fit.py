@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time as clock
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,26 +27,29 @@ from sciml.training.interruption import deferred
 from sciml.training.loop import Loop
 from sciml.training.losses import Loss, relative_l2
 from sciml.training.objective import Objective, Supervised
-from sciml.training.plan import OptimizerOf, Plan, make_optimizer
+from sciml.training.plan import OptimizerOf, Plan, for_optimizer, make_optimizer
 from sciml.training.schedules import Schedule, schedule_of
 from sciml.training.seeds import generator_of
+from sciml.training.staged import SelfTaught, Staged
 from sciml.training.step import Trained
 
+SPARSE = 20.0
+"""Time between two writings of the table, in times that one takes."""
 CHECKED = 256
 """Samples, spread over the data, by which a checkpoint knows them again; all of them where there are not more."""
 
 
 def fit(
     model: nn.Module,
-    data: Any,
+    data: Any = None,
     *,
-    loss: Loss | Objective = relative_l2,
+    loss: Loss | Objective | None = None,
     optimizer: OptimizerOf | None = None,
     lr: float | None = None,
-    schedule: str | Schedule = "onecycle",
+    schedule: str | Schedule | None = None,
     epochs: int | None = None,
     budget: float | None = None,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     validation: Any = None,
     patience: int | None = None,
     clip: float | None = None,
@@ -74,13 +79,16 @@ def fit(
     ----------
     model : any module; with ``grid`` and ``dt`` it is a propagator. Initial weights are those it has.
     data : :func:`sciml.pairs`, trajectories of :func:`sciml.open_data`, tensors ``(u, target)`` or ``(u, target, inputs)`` with samples
-        along their first axis, or a PyTorch data set of such pairs; of anything that a custom objective understands.
-    loss : a function of prediction and target that averages over samples, or an :class:`Objective`.
-    optimizer : what makes one from parameters, such as ``torch.optim.Adam``; AdamW with weight decay 1e-4 by default.
+        along their first axis, or a PyTorch data set of such pairs; of anything that a custom objective understands. Models that solve an
+        equation, such as :class:`sciml.PINN`, need none, or observations ``(t, x, ..., u)``; an epoch of theirs is one step.
+    loss : a function of prediction and target that averages over samples, or an :class:`Objective`; by default :func:`sciml.relative_l2`, or
+        what the model says.
+    optimizer : what makes one from parameters, such as ``torch.optim.Adam`` or ``sciml.GaussNewton()``; AdamW with weight decay 1e-4 by default.
     lr : learning rate; the optimiser's own (1e-3 for the default one) if None.
-    schedule : "onecycle", "cosine", "steps", "constant", or a function from the fraction of the training done to a factor of the rate.
+    schedule : "onecycle" (the default), "cosine", "steps", "constant", or a function from the fraction of the training done to a factor of the
+        rate; none with the optimisers that find the length of their steps themselves.
     epochs, budget : when to end: after so many passes over the data, so many seconds, or whichever comes first.
-    batch_size : samples per step, over all processes together.
+    batch_size : samples per step, over all processes together; 32 by default.
     validation : data whose loss is computed after each epoch.
     patience : end after so many epochs without a better validation loss, and keep the best epoch's weights.
     clip : largest norm of the gradient.
@@ -105,15 +113,21 @@ def fit(
 
     >>> history = sciml.fit(fno, sciml.pairs(u, lag=4), epochs=200)     # doctest: +SKIP
     """
-    plan = Plan(epochs, budget, batch_size, schedule_of(schedule), clip, patience, seed, workers, checkpoint_every)
-    objective = _objective(loss, noise)
+    rates = schedule_of("onecycle" if schedule is None else schedule)
+    own = model if isinstance(model, SelfTaught) else None
+    if own is None and data is None:
+        raise InputError(f"fit: a {type(model).__name__} needs data; give sciml.pairs(...), tensors (u, target) or a data set.")
+    if own is not None and batch_size is not None:
+        raise InputError(f"fit: batch_size={batch_size} given to a {type(model).__name__}, whose step takes all observations and its own points.")
+    plan = Plan(epochs, budget, 32 if batch_size is None else batch_size, rates, clip, patience, seed, workers, checkpoint_every)
+    objective = _objective(loss, own, noise)
     if patience is not None and validation is None:
         raise InputError("fit: patience ends a training by its validation loss; give validation= too.")
     if resume and checkpoint is None:
         raise InputError("fit: resume goes on from a checkpoint; give checkpoint= too.")
     ndim = model.grid.ndim if isinstance(model, Propagator) else None
-    training = as_dataset(data, ndim, "data")
-    checking = None if validation is None else as_dataset(validation, ndim, "validation")
+    training = as_dataset(data, ndim, "data") if own is None else own.dataset(data)
+    checking = None if validation is None else as_dataset(validation, ndim, "validation") if own is None else own.dataset(validation)
     place = None if checkpoint is None else Path(checkpoint)
     table = None if log is None else Path(log)
     if table is not None and table.suffix.lower() != ".csv":
@@ -124,6 +138,7 @@ def fit(
     fabric = make_fabric(torch.device(device) if device is not None else first.device, strategy, devices, precision)
     model.to(fabric.device)
     made = make_optimizer(optimizer, lr, model.parameters())
+    plan = for_optimizer(plan, made, schedule, precision, fabric.world_size)
     average = None if ema is None else Average(model, ema)
     trained = Trained(model, objective)
     for content in (training, checking):
@@ -158,9 +173,13 @@ def fit(
         if board is not None:
             stack.callback(board.close)
 
+        written = [-math.inf, 0.0]
+
         def tell(rows: History) -> None:
-            if table is not None:
+            began = clock.perf_counter()
+            if table is not None and began - written[0] >= SPARSE * written[1]:  # thousands of epochs may be short
                 rows.write(table)
+                written[:] = [clock.perf_counter(), clock.perf_counter() - began]
             if board is not None:
                 board.show(rows)
 
@@ -176,6 +195,8 @@ def fit(
             with deferred() as asked:
                 history = loop.run(asked, progress)
         except BaseException as error:
+            if table is not None and fabric.is_global_zero and loop.history.epochs:
+                loop.history.write(table)
             if place is not None and place.exists():
                 error.add_note(f"A checkpoint is in {place}; --resume (resume=True) goes on from it.")
             raise
@@ -188,7 +209,9 @@ def fit(
     return history
 
 
-def _objective(loss: Loss | Objective, noise: float) -> Objective:
+def _objective(loss: Loss | Objective | None, own: SelfTaught | None, noise: float) -> Objective:
+    if loss is None:
+        loss = relative_l2 if own is None else own.objective()
     if isinstance(loss, Objective):
         if noise:
             raise InputError(f"fit: noise={noise} given with an objective of its own; give the noise to the objective.")
@@ -202,8 +225,11 @@ def _objective(loss: Loss | Objective, noise: float) -> Objective:
 def _try(fabric: Fabric, trained: Trained, data: Any, seed: int) -> None:
     """Compute the loss of one sample, so that what does not fit is refused before anything is written."""
     trained.eval()
+    batch = fabric.to_device(some(data, 1, seed))
+    if isinstance(trained.objective, Staged):
+        trained.objective.prepare(trained.model, batch, 0, seed)
     with fabric.autocast():
-        trained(fabric.to_device(some(data, 1, seed)), generator_of(seed))
+        trained(batch, generator_of(seed))
 
 
 def _choose(model: nn.Module, loop: Loop, average: Average | None) -> None:

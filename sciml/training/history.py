@@ -26,6 +26,7 @@ class Epoch:
     validation : mean over the validation data with the weights at the end (averaged ones if asked for); NaN without such data.
     lr : learning rate of the last step.
     seconds : of training so far, all runs of it together.
+    parts : further columns: the terms of the loss and their weights before the last step, where the objective tells them.
     """
 
     epoch: int
@@ -34,6 +35,7 @@ class Epoch:
     validation: float
     lr: float
     seconds: float
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,12 +71,20 @@ class History:
         """Time at the end of each epoch."""
         return [row.seconds for row in self.epochs]
 
+    @property
+    def parts(self) -> dict[str, list[float]]:
+        """The terms of the loss and their weights per epoch, by name; NaN where a row has none."""
+        names = dict.fromkeys(name for row in self.epochs for name in row.parts)
+        return {name: [row.parts.get(name, math.nan) for row in self.epochs] for name in names}
+
     def write(self, path: str | Path) -> None:
         """All rows as CSV, with the full precision of every number."""
+        columns = [column.name for column in fields(Epoch) if column.name != "parts"]
+        parts = self.parts
         with atomic_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow([column.name for column in fields(Epoch)])
-            writer.writerows([list(asdict(row).values()) for row in self.epochs])
+            writer.writerow([*columns, *parts])
+            writer.writerows([[getattr(row, c) for c in columns] + [part[i] for part in parts.values()] for i, row in enumerate(self.epochs)])
 
     def plot(self, path: str | Path) -> Path:
         """Draw the losses over epochs to a picture, on a logarithmic axis; the path.
@@ -96,6 +106,9 @@ class History:
         axes.semilogy(number, self.losses, color="#0072B2", label="training", marker="o" if len(number) < 8 else None)
         if any(math.isfinite(value) for value in self.validation):
             axes.semilogy(number, self.validation, color="#D55E00", label="validation", marker="o" if len(number) < 8 else None)
+        for name, values in self.parts.items():
+            if not name.startswith("weight."):
+                axes.semilogy(number, values, label=name, linewidth=0.8)
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.legend(frameon=False)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sciml.core.errors import BlowUpError, InputError
+from sciml.optim.base import SecondOrder
 from sciml.training.batches import Part, count_of, culprits, loaded, parts_of
 from sciml.training.ema import Average
 from sciml.training.history import Epoch, History
@@ -21,6 +22,7 @@ from sciml.training.interruption import Asked
 from sciml.training.plan import Plan
 from sciml.training.progress import Bar
 from sciml.training.seeds import generator_of, order_of
+from sciml.training.staged import Staged
 from sciml.training.step import Closure, Trained
 
 LOOK = {"cpu": 1}
@@ -56,6 +58,7 @@ class Loop:
     ) -> None:
         self.fabric, self.plan, self.trained, self.optimizer = fabric, plan, trained, optimizer
         self.data, self.validation, self.average, self.keep, self.log = data, validation, average, keep, log
+        self.staged = trained.objective if isinstance(trained.objective, Staged) else None
         self.count = count_of(data)
         self.per_epoch = -(-self.count // plan.batch_size)
         self.look = LOOK.get(fabric.device.type, LOOK_ELSEWHERE)
@@ -79,6 +82,8 @@ class Loop:
                     self._epoch(asked, bar)
         finally:
             bar.close()
+        if self.staged is not None and not all(bool(torch.isfinite(p).all()) for p in self.trained.model.parameters()):
+            raise BlowUpError(f"fit: the last step left weights that are not finite. {self.staged.rescue(self.trained.model, self.step)}")
         self._keep()
         return self.history
 
@@ -95,6 +100,7 @@ class Loop:
             "sums": self._gathered(self._sums),
             "seconds": self._seconds,
             "history": self.history.state(),
+            "objective": None if self.staged is None else self.staged.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -106,6 +112,8 @@ class Loop:
         self.best = None if state["best"] is None else (state["best"][0], state["best"][1], state["best"][2])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self._sums = list(state["sums"]) if self.fabric.is_global_zero else [0.0, 0.0]
+        if self.staged is not None:
+            self.staged.restore(state["objective"])
         self._before = self._seconds = state["seconds"]
         self.history = History([Epoch(**row) for row in state["history"]])
 
@@ -118,7 +126,10 @@ class Loop:
             for group in self.optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
             place = (plan.seed, 1, self.step, fabric.global_rank)
-            closure = Closure(fabric, self._module, self._stepper, fabric.to_device(batch), part.weight, place, plan.clip)
+            batch = fabric.to_device(batch)
+            if self.staged is not None:
+                self.staged.prepare(self.trained.model, batch, self.step, plan.seed)
+            closure = Closure(fabric, self._module, self._stepper, batch, part.weight, place, plan.clip)
             self._stepper.step(closure)
             if self.average is not None:
                 self.average.update(self.step)
@@ -148,7 +159,8 @@ class Loop:
         total, count = self._gathered(self._sums)
         value = self._validate()
         self._share_clock(None)
-        row = Epoch(self.epoch + 1, self.step, total / count, value, float(self.optimizer.param_groups[0]["lr"]), self._seconds)
+        parts = {} if self.staged is None else dict(self.staged.parts())
+        row = Epoch(self.epoch + 1, self.step, total / count, value, float(self.optimizer.param_groups[0]["lr"]), self._seconds, parts)
         self.history.epochs.append(row)
         self._sums = [0.0, 0.0]
         if self.plan.patience is not None and (self.best is None or value < self.best[0]):
@@ -207,9 +219,13 @@ class Loop:
         bad = culprits(self.data, part.mine)
         if bad:
             return InputError(f"fit: the loss is not finite in {where}, because sample {', '.join(map(str, bad[:5]))} of the data is not finite.")
+        saved = "" if self.staged is None else f" {self.staged.rescue(self.trained.model, self.step - 1)}"
+        if isinstance(self.optimizer, SecondOrder):
+            advice = "the weights are the last ones with a finite loss. Look for values outside of where the loss is defined"
+            return BlowUpError(f"fit: the loss is not finite in {where}, though the data are; {advice}, or for weights that are not finite.{saved}")
         rate = self.optimizer.param_groups[0]["lr"]
         advice = f"a lower learning rate (lr={rate / 10:.2g})" + ("" if self.plan.clip is not None else ", or clip=1.0")
-        return BlowUpError(f"fit: the loss is not finite in {where}, though the data are; try {advice}.")
+        return BlowUpError(f"fit: the loss is not finite in {where}, though the data are; try {advice}.{saved}")
 
     def _share_clock(self, asked: Asked | None) -> tuple[bool, bool]:
         """Whether to end now, and whether a checkpoint is due: the same in all processes, by the clock of the first."""

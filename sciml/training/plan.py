@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from sciml.core.checks import check_whole
 from sciml.core.errors import InputError
+from sciml.optim.base import SecondOrder
 from sciml.training.schedules import Constant, Schedule
 
 OptimizerOf = Callable[..., torch.optim.Optimizer]
@@ -58,6 +59,21 @@ class Plan:
         free = isinstance(self.schedule, Constant)
         end = {} if free else {"epochs": self.epochs, "budget": self.budget}
         return {"batch_size": self.batch_size, "schedule": self.schedule, "clip": self.clip, "patience": self.patience, "seed": self.seed, **end}
+
+
+def for_optimizer(plan: Plan, made: torch.optim.Optimizer, schedule: str | Schedule | None, precision: str, processes: int) -> Plan:
+    """The plan with the schedule that suits the optimiser, where none was asked for; raise for settings that one with steps of its own cannot use."""
+    if not isinstance(made, SecondOrder):
+        return plan
+    if schedule is not None and not isinstance(plan.schedule, Constant):
+        raise InputError(f"fit: schedule={schedule!r} given with {made.name}, which finds the length of its steps itself; leave the schedule out.")
+    if plan.clip is not None:
+        raise InputError(f"fit: clip={plan.clip} given with {made.name}, which needs the true gradient; leave it out.")
+    if precision != "full":
+        raise InputError(f"fit: precision={precision!r} given with {made.name}, whose steps rest on small differences; use 'full'.")
+    if processes > 1:
+        raise InputError(f"fit: {made.name} runs in one process, and there are {processes}; start one, or use Adam or sciml.SOAP().")
+    return replace(plan, schedule=Constant())
 
 
 def make_optimizer(given: OptimizerOf | None, lr: float | None, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

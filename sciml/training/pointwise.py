@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import torch
@@ -41,15 +41,25 @@ class PointwiseLeastSquares(LeastSquares):
     def terms(self, model: nn.Module, batch: Any, generator: torch.Generator) -> list[PointTerm]:
         """The parts of the loss at this step, for ``batch`` and points drawn from ``generator``; the same ones for the same generator."""
 
+    def observe(self, terms: Sequence[PointTerm], values: Sequence[Tensor]) -> None:
+        """Take note of the residuals ``(n, r)`` of each term, for histories; called when the loss is computed."""
+
     @final
     def residual(self, model: nn.Module, batch: Any, generator: torch.Generator) -> Tensor:
-        return joined(self.terms(model, batch, generator), dict(model.named_parameters()))
+        terms = self.terms(model, batch, generator)
+        values = evaluated(terms, dict(model.named_parameters()))
+        self.observe(terms, values)
+        return joined(terms, values)
 
 
-def joined(terms: list[PointTerm], parameters: Mapping[str, Tensor]) -> Tensor:
-    """All residuals in one vector ``(N,)``, scaled so that its mean square is the sum of the terms."""
+def evaluated(terms: Sequence[PointTerm], parameters: Mapping[str, Tensor]) -> list[Tensor]:
+    """The residuals ``(n, r)`` of each term."""
     if not terms:
         raise InputError("An objective without terms was given; it needs one at least.")
-    values = [torch.func.vmap(term.function, in_dims=(None, 0))(parameters, term.points) for term in terms]
+    return [torch.func.vmap(term.function, in_dims=(None, 0))(parameters, term.points) for term in terms]
+
+
+def joined(terms: Sequence[PointTerm], values: Sequence[Tensor]) -> Tensor:
+    """All residuals in one vector ``(N,)``, scaled so that its mean square is the sum of the terms."""
     total = sum(value.numel() for value in values)
     return torch.cat([value.flatten() * math.sqrt(term.weight * total / len(term.points)) for term, value in zip(terms, values, strict=True)])

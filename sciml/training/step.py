@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from sciml.core.errors import InputError
 from sciml.training.objective import LeastSquares, Objective
+from sciml.training.pointwise import PointTerm, PointwiseLeastSquares
 from sciml.training.seeds import generator_of, seed_defaults, seed_of
 
 
@@ -46,6 +48,7 @@ class Closure:
         self.fabric, self.trained, self.optimizer, self.batch, self.weight = fabric, trained, optimizer, batch, weight
         self.place, self.clip = place, clip
         self.first: Tensor | None = None
+        self._terms: list[PointTerm] = []
 
     @torch.enable_grad()
     def __call__(self) -> Tensor:
@@ -62,9 +65,35 @@ class Closure:
             self.fabric.clip_gradients(self.trained, self.optimizer, max_norm=self.clip, error_if_nonfinite=False)
         return loss
 
+    def observe(self, loss: Tensor, values: Sequence[Tensor] | None = None) -> None:
+        """Take note of the loss before the step, from an optimiser that computes it from the residuals; ``values`` are those of each term."""
+        if self.first is None:
+            self.first = loss.detach()
+        _, objective = self._least_squares()
+        if values is not None and isinstance(objective, PointwiseLeastSquares):
+            objective.observe(self._terms, values)
+
+    @torch.enable_grad()
     def residual(self) -> Tensor:
         """The residuals whose mean square is the loss, with their graph; only where the objective is a :class:`LeastSquares`."""
+        model, objective = self._least_squares()
+        seed_defaults(seed_of(*self.place, 1), self.fabric.device)
+        return objective.residual(model, self.batch, generator_of(*self.place))
+
+    def pointwise(self) -> tuple[list[PointTerm], Mapping[str, Tensor]] | None:
+        """The terms of a :class:`PointwiseLeastSquares`, with the same points every time, and the model's parameters by name.
+
+        None if the objective is a :class:`LeastSquares` of another kind.
+        """
+        model, objective = self._least_squares()
+        if not isinstance(objective, PointwiseLeastSquares):
+            return None
+        seed_defaults(seed_of(*self.place, 1), self.fabric.device)
+        self._terms = objective.terms(model, self.batch, generator_of(*self.place))
+        return self._terms, dict(model.named_parameters())
+
+    def _least_squares(self) -> tuple[nn.Module, LeastSquares]:
         inner = self.trained.module  # Fabric's wrapper knows the module that it was given
         if not isinstance(inner, Trained) or not isinstance(inner.objective, LeastSquares):
             raise InputError("This optimiser needs the residuals, and the objective is no LeastSquares; use a first-order optimiser such as Adam.")
-        return inner.objective.residual(inner.model, self.batch, generator_of(*self.place))
+        return inner.model, inner.objective
