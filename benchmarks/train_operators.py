@@ -127,7 +127,7 @@ def main() -> None:
         for seed in a.seeds:
             length = f"{a.budget:g}s" if a.budget else f"{epochs}epochs"
             case = a.task if viscosity == VISCOSITY[a.task] else f"{a.task}{viscosity:g}"
-            key = re.sub("[^a-z0-9.]+", "-", f"{case} {a.size} {name} {task.grid.shape[0]} seed{seed} {length}")
+            key = re.sub("[^a-z0-9]+", "-", f"{case} {a.size} {name} {task.grid.shape[0]} seed{seed} {length}")
             model, history = trained(task, name, seed, a.device, epochs, a.budget, RESULTS / key)
             last = history.epochs[-1]
             row = {
