@@ -32,7 +32,7 @@ LEAST, MOST = 1e-30, 1e30
 
 @dataclass(frozen=True)
 class GaussNewton:
-    r"""Steps :math:`\delta=\arg\min|r+J\delta|^2+\lambda|\delta|^2` for losses that are mean squares of residuals r; J is exact.
+    r"""Steps :math:`\delta=\mathrm{argmin}\,|r+J\delta|^2+\lambda|\delta|^2` for losses that are mean squares of residuals r; J is exact.
 
     The damping :math:`\lambda` follows the ratio of the loss's true decrease to that of the linear model (Nielsen 1999, IMM-REP-1999-05). A step
     that does not lower the loss is not taken but tried again with more damping, up to ``trials`` times; then the weights stay.
@@ -119,7 +119,7 @@ class Model(ABC):
     def candidate(self, damping: float, bent: bool) -> Candidate | None:
         r"""The step for this damping; ``bent``: with the second order of the path on which the residuals fall evenly.
 
-        That is :math:`\delta+a/2`, where :math:`a=\arg\min|r''(\delta,\delta)+Ja|^2+\lambda|a|^2`, if a is small beside :math:`\delta`
+        That is :math:`\delta+a/2`, where :math:`a=\mathrm{argmin}\,|r''(\delta,\delta)+Ja|^2+\lambda|a|^2`, if a is small beside :math:`\delta`
         [Transtrum & Sethna 2012, arXiv 1201.5885, section 3].
         """
         found = self.solved(damping)

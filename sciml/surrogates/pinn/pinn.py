@@ -32,7 +32,7 @@ from sciml.training.checkpoint import checksum
 class PINN(PointModel):
     r"""A physics-informed network: a function u(t, x) that meets a problem's conditions and is trained on its equation.
 
-    .. math:: u = u_0(x) + E(t,x) + s(t)\,B(x)\,N_\theta(t, x),\qquad \min_\theta\ \big\langle R[u]^2\big\rangle
+    .. math:: u = u_0(x) + E(t,x) + s(t)\,B(x)\,N_\theta(t, x),\qquad \min_\theta\ \langle R[u]^2\rangle
 
     with the residual R of the problem's own equation at points of space-time; :class:`~sciml.surrogates.pinn.ansatz.Ansatz` says
     how initial and boundary conditions are built in. Trainable coefficients of the equation (``nn.Parameter``) are the model's
