@@ -16,7 +16,7 @@ from training_run import GRID, Scale, mean_square, model, same, states, train, w
 
 import sciml
 from sciml.training.batches import parts_of
-from sciml.training.checkpoint import described
+from sciml.training.checkpoint import checksum, described
 from sciml.training.ema import Average
 from sciml.training.schedules import Constant, Cosine, OneCycle, Steps, schedule_of
 from sciml.training.seeds import order_of
@@ -506,3 +506,11 @@ def test_functions_without_a_name_of_their_own_are_told_apart_by_what_they_do() 
     assert described(lambda x: [x + i for i in range(3)]) != described(lambda x: [x - i for i in range(3)])
     assert described(lambda x: math.sin(x)) != described(lambda x: math.cos(x))
     assert described(test_schedules) == f"{__name__}.test_schedules"
+
+
+def test_a_checksum_is_of_the_numbers_whatever_their_strides() -> None:
+    table = torch.arange(12.0).view(4, 3)
+    column = table[:, 1:2]
+    odd = torch.as_strided(torch.arange(4.0), (4, 1), (1, 7))
+    assert checksum(column) == checksum(column.clone()) != checksum(table[:, 2:])
+    assert checksum(odd) == checksum(torch.arange(4.0).view(4, 1)) != checksum(torch.arange(4.0))

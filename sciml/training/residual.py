@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -94,6 +95,7 @@ class Residual:
         return f"Residual({type(self.equation).__name__}, dt={self.dt:g}, {own})"
 
 
+@lru_cache(maxsize=64)
 def difference_matrix(count: int, accuracy: int, dt: float) -> Tensor:
     r"""The matrix D with :math:`(Du)_n\approx u_t(t_n)` for ``count`` instants ``dt`` apart, exact for polynomials of degree ``accuracy``.
 
