@@ -195,3 +195,5 @@ def test_bad_arguments() -> None:
             made(moving(1.0, 0.1), **options)
     with pytest.raises(sciml.InputError, match="a int given"):
         sciml.LPINN(3)
+    with pytest.raises(sciml.InputError, match=r"LPINN: 2 space coordinates .* call lpinn\(t, x\)"):
+        made(moving(1.0, 0.1))(0.0, 1.0, 2.0)

@@ -162,7 +162,7 @@ class PointModel(nn.Module, ABC):
         """
         grid = self.problem.grid() if grid is None else grid
         if self.problem.steady and times is not None:
-            raise InputError(f"PINN.field: times given, but {self.problem.name} is steady; leave them out.")
+            raise InputError(f"{type(self).__name__}.field: times given, but {self.problem.name} is steady; leave them out.")
         x = torch.stack([c.flatten() for c in grid.points()], -1) if grid.ndim else torch.zeros((1, 0), dtype=grid.dtype, device=grid.device)
         states = []
         for t in torch.as_tensor([self.end] if times is None else times, dtype=torch.float64).flatten().tolist():
@@ -223,9 +223,10 @@ class PointModel(nn.Module, ABC):
 
     def coordinates(self, t: Tensor | float, *x: Tensor | float) -> Tensor:
         """Points ``(*points, 1 + ndim)`` from one coordinate each; raises InputError for a wrong number, and shapes that do not broadcast."""
+        who = type(self).__name__
         if len(x) != self.ndim:
             raise InputError(
-                f"PINN: {len(x)} space coordinates given for {self.problem.name}, which has {self.ndim} space axes; call pinn(t"
+                f"{who}: {len(x)} space coordinates given for {self.problem.name}, which has {self.ndim} space axes; call {who.lower()}(t"
                 + "".join(f", {c}" for c in "xyz"[: self.ndim])
                 + ")."
             )
@@ -234,7 +235,7 @@ class PointModel(nn.Module, ABC):
             columns = list(torch.broadcast_tensors(*columns))
         except RuntimeError:
             shapes = [tuple(c.shape) for c in columns]
-            raise InputError(f"PINN: coordinates of shapes {shapes} given; they must broadcast against each other.") from None
+            raise InputError(f"{who}: coordinates of shapes {shapes} given; they must broadcast against each other.") from None
         if columns[0].ndim and columns[0].shape[-1] == 1:
             columns = [c.squeeze(-1) for c in columns]
         return torch.stack(columns, -1)
