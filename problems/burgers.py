@@ -143,6 +143,35 @@ def raissi2019_dirichlet(viscosity: Any = 0.01 / math.pi) -> Problem:
     return _raissi("raissi2019_dirichlet", viscosity, Domain.box(-1.0, 1.0, Dirichlet(0.0)), 1024, None)
 
 
+def mojgani2023(offset: float = 50.0, viscosity: Any = 0.01) -> Problem:
+    r""":math:`u_0=\sin x + C` on :math:`[0,2\pi)`: a wave that steepens until t = 1 and moves at C, the test of Lagrangian physics-informed networks.
+
+    With :math:`\xi=(x-Ct)/\pi-1` and :math:`\tau=t/\pi` it is C plus the solution of :func:`cole_hopf` at the viscosity :math:`\nu/\pi`.
+    These points and this step keep the largest error of ETDRK4 below 5e-6 at the default values, and below 2e-12 at C = 0: what remains is the
+    wave's motion.
+
+    Parameters
+    ----------
+    offset : C, the mean of u and the speed of the frame in which the wave stands.
+    """
+
+    def exact(t: Any, x: Tensor) -> Tensor:
+        return offset + cole_hopf(t / math.pi, (x - offset * t) / math.pi - 1, viscosity / math.pi)
+
+    return Problem(
+        name="burgers:mojgani2023",
+        equation=Burgers(viscosity),
+        domain=Domain.periodic(2 * math.pi),
+        initial=Profile(lambda x: torch.sin(x) + offset),
+        horizon=1.0,
+        points=(1024,),
+        dt=5e-5,
+        exact=exact,
+        reference="R. Mojgani, M. Balajewicz & P. Hassanzadeh, Comput. Methods Appl. Mech. Eng. 404 (2023) 115810, section 4",
+        parameters={"offset": offset, "viscosity": viscosity},
+    )
+
+
 def kassam2005() -> Problem:
     r""":math:`\nu=0.03`, :math:`u_0=e^{-10\sin^2(x/2)}` on :math:`[-\pi,\pi]`, 256 points: the Burgers test of Kassam & Trefethen."""
     return Problem(

@@ -10,20 +10,29 @@ from torch import Tensor, nn
 
 from sciml.core.checks import check_whole
 from sciml.core.conservation import ConservationLaw
-from sciml.core.errors import UnsupportedError
+from sciml.core.derivatives import as_vector
+from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.field import Field
 from sciml.core.problem import Problem
 from sciml.derivatives.lagrangian import Lagrangian
+from sciml.surrogates.lpinn.form import check_form
 from sciml.surrogates.lpinn.inversion import labels_at
+from sciml.surrogates.lpinn.jets import LagrangianJets
 from sciml.surrogates.pinn.base import PointModel
-from sciml.surrogates.pinn.networks import make_network
+from sciml.surrogates.pinn.fixed import rows_of_fields, state_series
+from sciml.surrogates.pinn.jets import Coefficient, Jets
+from sciml.surrogates.pinn.networks import PointNetwork, make_network
 from sciml.surrogates.pinn.objective import PinnObjective
+from sciml.surrogates.pinn.posed import check_posed
 from sciml.surrogates.pinn.sampling import Sobol
+from sciml.surrogates.pinn.series import Index, Series, Table
 from sciml.surrogates.pinn.shocks import check_smooth
+from sciml.surrogates.pinn.unknowns import Bounds
 from sciml.training.checkpoint import checksum
 
-BARRIER = 0.05
-r"""Where the loss begins to resist: J below this is on the way to crossing."""
+BARRIER = 0.02
+r"""Where the loss begins to resist: J below this is on the way to crossing. Solutions with fronts have small J, and a higher barrier would bend
+more of them; with one of 0.001 trainings were seen to cross between their points."""
 LOOK = (65, 513)
 """Instants and labels at which the smallest J is looked for."""
 
@@ -46,7 +55,8 @@ class LPINN(PointModel):
     exact derivatives. Weights start such that the state is carried at :math:`c_0` without change.
 
     Characteristics must not cross: J > 0. An inviscid law is refused if they would before ``end``; with viscosity J stays positive but a standing
-    shock makes it decay like :math:`e^{-St}`, S its slope, and a network resolves that only for a while.
+    shock makes it decay like :math:`e^{-St}`, S its slope, and a network resolves that only for a while. The loss resists J below
+    :data:`BARRIER`; the weight ``equation.barrier`` of :class:`sciml.PinnObjective`, set to 0, leaves that out.
 
     Parameters
     ----------
@@ -55,11 +65,13 @@ class LPINN(PointModel):
     path_width, path_depth : of that for the displacement.
     network, activation, adaptive, fourier, frequency : of both, as for :class:`sciml.PINN`.
     harmonics : waves of the label that the networks read.
-    state, start, end, points, generator, dtype : as for :class:`sciml.PINN`.
+    initial : "hard" only.
+    state, bounds, start, end, points, generator, dtype : as for :class:`sciml.PINN`.
 
     Raises
     ------
-    UnsupportedError : equations without a velocity, systems, bounded or several axes, characteristics that cross before ``end``.
+    UnsupportedError : equations without a velocity, systems, bounded or several axes, an initial state that is not built in, characteristics that
+        cross before ``end``.
     BlowUpError : from a call, if the trained characteristics have crossed.
 
     R. Mojgani, M. Balajewicz & P. Hassanzadeh, Comput. Methods Appl. Mech. Eng. 404 (2023) 115810, section 3; with the diffusion of the Eulerian
@@ -69,13 +81,16 @@ class LPINN(PointModel):
     >>> history = sciml.fit(lpinn, epochs=20, optimizer=sciml.GaussNewton())       # doctest: +SKIP
     """
 
+    network: PointNetwork
+    path: PointNetwork
+
     def __init__(
         self,
         problem: Problem,
         *,
-        width: int = 20,
+        width: int = 16,
         depth: int = 3,
-        path_width: int = 20,
+        path_width: int = 16,
         path_depth: int = 2,
         network: str = "mlp",
         activation: str = "tanh",
@@ -83,7 +98,9 @@ class LPINN(PointModel):
         fourier: int | tuple[int, float] | None = None,
         frequency: float = 1.0,
         harmonics: int = 2,
+        initial: str = "hard",
         state: Tensor | nn.Module | Callable[..., Tensor] | None = None,
+        bounds: Bounds | None = None,
         start: float = 0.0,
         end: float | None = None,
         points: int | None = None,
@@ -92,13 +109,15 @@ class LPINN(PointModel):
     ) -> None:
         super().__init__()
         check_whole(1, who="LPINN", harmonics=harmonics)
+        if initial != "hard":
+            raise UnsupportedError(f"LPINN: initial={initial!r} given; characteristics start from a known state. Use sciml.PINN, or leave it out.")
         self.take(problem, start, end, dtype)
         check_form(problem)
         self.equation = problem.equation
-        self.adopt_coefficients()
-        if state is None:
-            check_smooth(problem, self.end, who="LPINN")
+        self.adopt_coefficients(bounds)
         self.initial_state = self.initial(state, problem.grid(points), generator)
+        check_smooth(problem, self.initial_state, self.start, self.end, who="LPINN")
+        check_posed(problem, self.live_equation(), self.initial_state, self.start, self.end, who="LPINN")
         self.soft_state, self.soft_boundary, self.free_constant = None, False, False
         self.length, self.origin = problem.domain.lengths[0], problem.domain.lower[0]
         self.harmonics = harmonics
@@ -113,6 +132,7 @@ class LPINN(PointModel):
             "fourier": fourier,
             "frequency": frequency,
             "harmonics": harmonics,
+            "bounds": None if bounds is None else {name: list(ends) for name, ends in bounds.items()},
             "points": points,
             "dtype": str(dtype).removeprefix("torch."),
         }
@@ -123,6 +143,8 @@ class LPINN(PointModel):
             nn.init.zeros_(net.last.weight)
         self.to(dtype)
         self.drift, self.speed_spread, self.state_spread = self._scales()
+        self.table: Table | None = self._make_table()
+        self._try_residual()
 
     # -- the two functions of label and time --------------------------------------------------------------------------
 
@@ -138,9 +160,13 @@ class LPINN(PointModel):
         return w
 
     def _features(self, z: Tensor) -> Tensor:
-        angle = (2 * torch.pi / self.length) * (z[..., 1:] - self.origin)
+        return torch.cat(self._read(z[..., :1], z[..., 1:]), -1)
+
+    def _read(self, t: Any, label: Any) -> list[Any]:
+        """What the networks read of time and label, tensors or fields."""
+        angle = (2 * torch.pi / self.length) * (label - self.origin)
         waves = [wave(n * angle) for n in range(1, self.harmonics + 1) for wave in (torch.cos, torch.sin)]
-        return torch.cat([2 * (z[..., :1] - self.start) / (self.end - self.start) - 1, *waves], -1)
+        return [(t - self.start) * (2 / (self.end - self.start)) - 1, *waves]
 
     # -- at places ----------------------------------------------------------------------------------------------------
 
@@ -186,11 +212,75 @@ class LPINN(PointModel):
         r"""At labels, ``(..., 2)`` with columns t and X: :math:`(\delta_t - c(W))/a`, the equation's residual, and how far J is below
         :data:`BARRIER`, relative to it; ``(..., 3)``."""
         d, u = self.field_on_labels()
-        equation = cast(ConservationLaw, self.live_equation())
         stretch: Any = d.stretch  # a field takes torch's functions
-        path = (d.speed - equation.velocity(u)) / self.speed_spread
+        path = (d.speed - self._velocity(u)) / self.speed_spread
         lacking: Any = torch.relu(1 - stretch / BARRIER)
-        return d.evaluate(d.stack(path, equation.residual(u, d), lacking), z)
+        return d.evaluate(d.stack(path, self.live_equation().residual(u, d), lacking), z).to(z.dtype)  # tangents of single numbers come in double
+
+    def _velocity(self, u: Any) -> Any:
+        """c(u), a field or a tensor as u is, or a number."""
+        return as_vector(cast(ConservationLaw, self.live_equation()).velocity(u))[0]
+
+    @torch.no_grad()
+    def prepared(self, z: Tensor) -> Tensor:
+        r"""Labels with the Taylor coefficients there of the initial state and of what the two networks read."""
+        if self.table is None:
+            return z
+        d, table = Jets(z), self.table
+        read = Series(rows_of_fields(d, self._read(d.time, *d.space), table, z).movedim(1, 0), table)
+        embedded = [net.embedded(read).c.movedim(0, 1) for net in (self.network, self.path)]
+        elapsed = rows_of_fields(d, [d.time - self.start], table, z)
+        return torch.cat([z, torch.cat([state_series(self.initial_state, 1, d, table, z), elapsed, *embedded], -1).flatten(1)], 1)
+
+    def residual_prepared(self, row: Tensor) -> Tensor:
+        """The residual from rows of :meth:`prepared`, by one pass of series through each network."""
+        if self.table is None:
+            return self.residual(row)
+        z, table = row[..., :2], self.table
+        fixed = row[..., 2:].unflatten(-1, (len(table), -1)).movedim(-2, 0)
+        widths = [net.embedding(z.new_zeros(2 * self.harmonics + 1)).shape[-1] for net in (self.network, self.path)]
+        first, elapsed, *embedded = (Series(part, table) for part in fixed.split((1, 1, *widths), -1))
+        w = first + elapsed * self.network.series(embedded[0]).scaled(self.state_spread / (self.end - self.start))
+        rate = self.path.series(embedded[1]).linear(z.new_full((1, 1), self.speed_spread), z.new_full((1,), self.drift))
+        delta = elapsed * rate
+        return self._by_jets(z, lambda index: w.c[table.place[index]], lambda index: delta.c[table.place[index]])
+
+    def _by_jets(self, z: Tensor, state: Coefficient, displacement: Coefficient) -> Tensor:
+        """:meth:`residual` of a state and a displacement with these coefficients."""
+        d = LagrangianJets(z, displacement)
+        u = d.unknown(state)
+        path = (d.values(d.speed) - self._velocity(d.values(u))) / self.speed_spread
+        found = d.values(self.live_equation().residual(u, d)).expand_as(path)
+        return torch.cat([path, found, torch.relu(1 - d.values(d.stretch) / BARRIER)], -1)
+
+    def _make_table(self) -> Table | None:
+        """The derivatives that the residual needs; None where only the functional engine can compute it."""
+        if any(p.requires_grad for p in self.initial_state.parameters()):
+            return None  # series that are computed once per point would not follow it
+        asked: set[Index] = {(0, 0)}
+        z = torch.full((1, 2), 0.3, dtype=self.dtype)
+
+        def note(index: Index) -> Tensor:
+            asked.add(index)
+            return torch.full_like(z[:, :1], 0.7)
+
+        try:
+            self._by_jets(z, note, note)
+        except UnsupportedError:
+            return None
+        return Table(asked)
+
+    @torch.no_grad()
+    def _try_residual(self) -> None:
+        """Raise InputError if the residual of the untrained network is not finite."""
+        unit = torch.rand((24, 2), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        low = torch.tensor([self.start, self.origin], dtype=torch.float64)
+        z = (low + torch.tensor([self.end - self.start, self.length], dtype=torch.float64) * unit).to(self.device, self.dtype)
+        if not bool(torch.isfinite(self.residual_prepared(self.prepared(z))).all()):
+            raise InputError(
+                f"LPINN: the residual of {self.problem.name} is not finite at some labels; coefficients and initial state must be finite and have "
+                "finite derivatives there. Smooth the state, or use sciml.PINN with initial='soft'."
+            )
 
     @property
     def residuals(self) -> tuple[str, ...]:
@@ -220,28 +310,7 @@ class LPINN(PointModel):
         """Mean and spread of the initial characteristic velocity, and spread of the initial state."""
         x = self.origin + self.length * torch.arange(1024, dtype=self.dtype, device=self.device) / 1024
         w = self.initial_state(x.unsqueeze(-1))[:, 0]
-        c = torch.as_tensor(cast(ConservationLaw, self.live_equation()).velocity(w), dtype=w.dtype).expand_as(w)
+        c = torch.as_tensor(self._velocity(w), dtype=w.dtype).expand_as(w)
         drift, spread = float(c.mean()), float(c.max() - c.min()) / 2
         # a velocity that does not vary leaves the network nothing to add; a scale of 1 keeps the residual's units
         return drift, spread or 1.0, float(w.max() - w.min()) / 2 or 1.0
-
-
-def check_form(problem: Problem) -> None:
-    """Raise UnsupportedError unless a problem has characteristics that a network of labels can follow."""
-    equation = problem.equation
-    if problem.steady:
-        raise UnsupportedError(f"LPINN: {problem.name} is steady, so nothing moves along characteristics; use sciml.PINN.")
-    if not callable(getattr(equation, "velocity", None)):
-        raise UnsupportedError(
-            f"LPINN: {type(equation).__name__} has no characteristic velocity, so it is not of the form u_t + f(u)_x = (k u_x)_x + s; write it as a "
-            "sciml.ConservationLaw with a flux, or use sciml.PINN."
-        )
-    if problem.domain.ndim != 1 or not all(problem.domain.is_periodic):
-        raise UnsupportedError(
-            f"LPINN: {problem.name} has {problem.domain.ndim} axes with periodic={problem.domain.is_periodic}; one periodic axis is supported. "
-            "Use sciml.PINN."
-        )
-    if len(equation.fields) != 1:
-        raise UnsupportedError(
-            f"LPINN: {problem.name} has the fields {', '.join(equation.fields)}, whose characteristics differ; one is supported. Use sciml.PINN."
-        )
