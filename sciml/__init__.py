@@ -91,6 +91,9 @@ if TYPE_CHECKING:
     from sciml.surrogates.operators.fno import FNO as FNO
     from sciml.surrogates.operators.sfno import SFNO as SFNO
     from sciml.surrogates.operators.transolver import Transolver as Transolver
+    from sciml.surrogates.pinn.estimate import estimate as estimate
+    from sciml.surrogates.pinn.estimated import Band as Band
+    from sciml.surrogates.pinn.estimated import Estimate as Estimate
     from sciml.surrogates.pinn.march import MarchedPINN as MarchedPINN
     from sciml.surrogates.pinn.march import march_pinn as march_pinn
     from sciml.surrogates.pinn.objective import PinnObjective as PinnObjective
@@ -109,6 +112,7 @@ if TYPE_CHECKING:
     from sciml.training.objective import LeastSquares as LeastSquares
     from sciml.training.objective import Objective as Objective
     from sciml.training.objective import Physics as Physics
+    from sciml.training.objective import SquaredError as SquaredError
     from sciml.training.objective import Supervised as Supervised
     from sciml.training.pairs import pairs as pairs
     from sciml.training.refine import Refinement as Refinement
@@ -172,6 +176,8 @@ _HOME = {
     "sciml.surrogates.operators.sfno": ("SFNO",),
     "sciml.surrogates.operators.transolver": ("Transolver",),
     "sciml.surrogates.lpinn.lpinn": ("LPINN",),
+    "sciml.surrogates.pinn.estimate": ("estimate",),
+    "sciml.surrogates.pinn.estimated": ("Band", "Estimate"),
     "sciml.surrogates.pinn.march": ("MarchedPINN", "march_pinn"),
     "sciml.surrogates.pinn.objective": ("PinnObjective",),
     "sciml.surrogates.pinn.pinn": ("PINN",),
@@ -181,7 +187,7 @@ _HOME = {
     "sciml.training.forecasts": ("blown_up", "time_to_correlation"),
     "sciml.training.losses": ("Sobolev", "relative_l2"),
     "sciml.training.norms": ("sobolev_norm",),
-    "sciml.training.objective": ("LeastSquares", "Objective", "Physics", "Supervised"),
+    "sciml.training.objective": ("LeastSquares", "Objective", "Physics", "SquaredError", "Supervised"),
     "sciml.training.pairs": ("pairs",),
     "sciml.training.refine": ("Refinement", "refine_trajectory"),
     "sciml.training.residual": ("Residual",),

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import sciml
-from sciml.optim.damped import Normal, Triangular
+from sciml.optim.damped import BLOCK, Normal, Triangular
 from sciml.optim.gauss_newton import GaussNewtonSteps
 from sciml.optim.jacobian import PointwiseResiduals
 from sciml.optim.line_search import CURVATURE, DECREASE, EVALUATIONS, Trial, strong_wolfe
@@ -456,6 +456,17 @@ def test_damping_follows_the_gain_ratio() -> None:
     assert abs(w.item()) <= 1e-10
 
 
+def test_damping_falls_with_the_cube_of_the_gain() -> None:
+    w = leaf(1.0)
+    optimizer = sciml.GaussNewton(damping=0.1, bent=False)([w])
+    assert isinstance(optimizer, GaussNewtonSteps)
+    optimizer.step(Points(w, lambda w, z: z * w**2, ONE))
+    step = -2 / 4.4  # J = 2, damping 0.4
+    ratio = (1 - (1 + step) ** 4) / (0.4 * step**2 - 2 * step)
+    assert w.item() == pytest.approx(1 + step, rel=1e-13) and 1 - (2 * ratio - 1) ** 3 > 0.4
+    assert optimizer.memory["damping"] == pytest.approx(0.1 * (1 - (2 * ratio - 1) ** 3), rel=1e-12)
+
+
 @pytest.mark.parametrize("free", [False, True])
 def test_bent_steps_follow_the_curved_path(free: bool) -> None:
     w = leaf(1.0, 0.5)
@@ -547,6 +558,19 @@ def test_soap_follows_the_eigenvectors_and_keeps_means_with_their_directions() -
     assert bool((sizes[:-1] >= sizes[1:]).all()) and float((turned - torch.diag(sizes)).norm()) <= 0.1 * float(turned.norm())
     rows = memory["square"].mean(1)
     assert bool((rows[:-1] > rows[1:]).all())  # the mean squares fall along with the eigenvalues
+
+
+def test_soap_reorders_mean_squares_with_their_directions() -> None:
+    p = torch.zeros(3, 2, dtype=DOUBLE, requires_grad=True)
+    optimizer = sciml.SOAP()([p])
+    assert isinstance(optimizer, SOAPSteps)
+    square = torch.arange(6, dtype=DOUBLE).reshape(3, 2)
+    moments = [torch.diag(torch.tensor([1.0, 3.0, 2.0], dtype=DOUBLE)), torch.diag(torch.tensor([1.0, 4.0], dtype=DOUBLE))]
+    memory = {"square": square, "moments": moments, "bases": [torch.eye(3, dtype=DOUBLE), torch.eye(2, dtype=DOUBLE)]}
+    optimizer._refresh(memory, [0, 1])
+    assert torch.equal(memory["square"], square[[1, 2, 0]][:, [1, 0]])
+    for basis, order in zip(memory["bases"], ([1, 2, 0], [1, 0]), strict=True):
+        assert torch.equal(basis.abs(), torch.eye(len(order), dtype=DOUBLE)[:, order])
 
 
 def test_soap_leaves_vectors_to_adam_and_decays_weights() -> None:
@@ -770,3 +794,14 @@ def test_a_gradient_that_is_not_finite_is_an_error_that_keeps_the_weights(name: 
     with pytest.raises(sciml.BlowUpError, match=r"not finite although the loss is; the weights are those before this step"):
         SECOND_ORDER[name]([w]).step(closure)
     assert w.tolist() == [0.0, 1.0]
+
+
+def test_normal_equations_are_the_whole_product_in_any_pieces():
+    torch.manual_seed(4)
+    j, r = torch.randn(40, 2 * BLOCK + 30, dtype=torch.float64), torch.randn(40, dtype=torch.float64)
+    j[7:20], r[7:20] = 0.0, 0.0  # a hinge that is not touched
+    r[25] = 0.0  # a residual that is met, with a slope
+    system = Normal(zip(j.split(13), r.split(13), strict=True))
+    assert torch.allclose(system.gram, j.T @ j, rtol=1e-13, atol=1e-12)
+    assert torch.allclose(system.gradient, j.T @ r, rtol=1e-13, atol=1e-12)
+    assert torch.equal(system.columns, system.gram.diagonal())

@@ -285,3 +285,85 @@ def test_problems_that_points_cannot_solve() -> None:
     loose = burgers.raissi2019(viscosity=2 * torch.nn.Parameter(torch.tensor(0.1)))
     with pytest.raises(sciml.InputError, match=r"viscosity requires a gradient but is no torch.nn.Parameter"):
         sciml.PINN(loose)
+
+
+@pytest.mark.parametrize("kind", [torch.as_tensor, lambda t: torch.tensor(float(t))], ids=["of a tensor", "of a number"])
+def test_boundary_values_in_single_precision_are_smooth_all_the_same(kind: Callable[[Any], Tensor]) -> None:
+    """A function that makes a tensor of a plain number gets torch's default precision."""
+    domain = sciml.Domain.box(0.0, 2.0, sciml.Dirichlet(lambda t: torch.sin(3 * kind(t))), sciml.Dirichlet(0.0))
+    pinn = pinn_of(evolution(domain, lambda x: 0 * x))
+    assert torch.allclose(pinn(T, FULL(T, 0.0))[:, 0], torch.sin(3 * T), atol=1e-5)
+
+
+def test_fields_are_for_the_places_and_times_of_the_problem() -> None:
+    pinn = pinn_of(heat.dirichlet(1), start=0.2, end=0.6)
+    grid = heat.dirichlet(1).grid(9)
+    assert torch.equal(pinn.field(grid, [0.2, 0.6])[1, 0], pinn(0.6, grid.points()[0])[:, 0].detach())
+    finer = sciml.Grid((5,), (0.5,), (False,), (0.25,))
+    assert torch.equal(pinn.field(finer)[0, 0], pinn(0.6, finer.points()[0])[:, 0].detach())
+    for times in ([0.1], [0.2, 0.7]):
+        with pytest.raises(sciml.InputError, match=r"PINN.field: t from .* but the network solves from 0.2 to 0.6"):
+            pinn.field(grid, times)
+    with pytest.raises(sciml.InputError, match=r"x from 0.5 to 1.5 given, but the network solves from 0 to 1"):
+        pinn.field(sciml.Grid((5,), (1.0,), (False,), (0.5,)))
+    with pytest.raises(sciml.InputError, match="a grid with 2 axes given for heat:dirichlet, which has 1"):
+        pinn.field(heat.dirichlet(2).grid(4))
+    around = pinn_of(burgers.raissi2019(0.1))
+    assert around.field(sciml.Grid((8,), (2.0,), (True,), (5.0,))).shape == (1, 1, 8)  # a periodic axis has no end
+
+
+def test_slopes_that_adapt_and_features_in_a_periodic_box() -> None:
+    problem = burgers.raissi2019(0.1)
+    x = torch.linspace(-1, 1, 9, dtype=torch.float64)
+    for network in ("mlp", "modified", "pirate"):
+        pinn = sciml.PINN(problem, width=6, depth=2, network=network, fourier=(5, 2.0), activation="sine", adaptive=True, harmonics=2)
+        before = {name: p.detach().clone() for name, p in pinn.named_parameters() if name.endswith("slope")}
+        matrix = pinn.network.embedding.matrix.clone()
+        sciml.fit(pinn, loss=sciml.PinnObjective(sciml.Sobol(30)), epochs=3, optimizer=torch.optim.Adam, lr=1e-2)
+        after = dict(pinn.named_parameters())
+        assert len(before) >= 2 and all(float((after[name].detach() - p).abs()) > 1e-4 for name, p in before.items())
+        assert torch.equal(pinn.network.embedding.matrix, matrix) and matrix.shape == (5, 5)
+        assert torch.allclose(pinn(0.5, x + 2), pinn(0.5, x), atol=1e-12) and torch.allclose(pinn(0.0, x)[:, 0], -torch.sin(math.pi * x), atol=1e-14)
+
+
+class Reaction(sciml.Equation):
+    """Two fields that diffuse and feed on each other."""
+
+    fields = ("u", "v")
+
+    def nonlinear(self, u: Any, d: Any) -> Any:
+        p, q = d.split(u)
+        return d.stack(0.1 * d.laplacian(p) - p * q, 0.05 * d.laplacian(q) + p)
+
+    def latex(self) -> str:
+        return "u_t = 0.1 Lap u - u v, v_t = 0.05 Lap v + u"
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_systems_in_any_dimension_and_precision(ndim: int, dtype: torch.dtype) -> None:
+    def start(*x: Tensor) -> Tensor:
+        w = 1 + 0.3 * math.prod(torch.sin(2 * math.pi * c) for c in x)
+        return torch.stack([w, 0.5 * w])
+
+    problem = sciml.Problem("rd:own", Reaction(), sciml.Domain.periodic((1.0,) * ndim), sciml.Profile(start), 0.2, (12,) * ndim)
+    torch.manual_seed(0)
+    pinn = sciml.PINN(problem, width=8, depth=1, dtype=dtype)
+    objective = sciml.PinnObjective(sciml.RAD(80, every=3), balance="ntk", balance_every=3, weights={"equation.v": 2.0})
+    history = sciml.fit(pinn, loss=objective, epochs=6, optimizer=sciml.GaussNewton())
+    assert history.parts["equation.u"][-1] < 0.3 * history.parts["equation.u"][0] and pinn.dtype is dtype
+    assert set(history.parts) == {f"{kind}{f}" for kind in ("equation.", "weight.equation.") for f in "uv"}
+    grid = problem.grid(6)
+    u = pinn.field(grid, [0.0, 0.1])
+    assert u.shape == (2, 2, *grid.shape) and torch.allclose(u[0], problem.initial_state(grid).to(u.dtype), atol=1e-6)
+    z = torch.rand(4, 1 + ndim, generator=torch.Generator().manual_seed(1), dtype=torch.float64).to(dtype)
+    z[:, 0] *= 0.2
+    fast, slow = pinn.residual_prepared(pinn.prepared(z)), pinn.residual(z)
+    assert torch.allclose(fast, slow, rtol=1e-3 if dtype is torch.float32 else 1e-9, atol=1e-2 if dtype is torch.float32 else 1e-8)
+
+
+def test_time_is_read_from_minus_one_to_one_whatever_the_interval() -> None:
+    pinn = pinn_of(heat.dirichlet(1), start=0.5, end=0.9)
+    z = torch.tensor([[0.5, 0.3], [0.7, 0.3], [0.9, 0.3]], dtype=torch.float64)
+    assert torch.allclose(pinn.ansatz.features(z)[:, 0], torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64), atol=1e-14)
+    assert torch.allclose(pinn.ansatz.elapsed(z[:, 0]), torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), atol=1e-14)

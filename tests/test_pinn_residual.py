@@ -106,7 +106,7 @@ class Exotic(sciml.Equation):
 
     def nonlinear(self, u: Any, d: Any) -> Any:
         (x,) = d.coordinates()
-        wavy = torch.exp(0.1 * u) * torch.tanh(u) / (2 + torch.cos(u)) + torch.sqrt(1 + u**2) - (u**2 + 1) ** 0.3
+        wavy = 2 * u + torch.exp(0.1 * u) * torch.tanh(u) / (2 + torch.cos(u)) + torch.sqrt(1 + u**2) - (u**2 + 1) ** 0.3
         bent = torch.where(u > 0.1, u**3, 0.2 * torch.sin(u)) + 1 / (3 + u**2) + torch.square(x) * d.time
         return d.x(wavy, 2) + d.x(abs(u + 2) ** 2.5 * torch.sigmoid(u)) + d.x(bent) - d.given("k", torch.cosh) * d.x(u) + d.given("q", _forcing)
 
@@ -324,3 +324,25 @@ def test_float32_and_moves() -> None:
     u = pinn(0.5, torch.tensor([0.3], dtype=F64).expand(2))
     assert u.dtype is torch.float32
     assert torch.allclose(pinn.double()(0.5, torch.tensor([0.3, 0.3])).float(), u, atol=1e-6)
+
+
+def test_initial_state_that_is_trained_is_not_kept_in_prepared_rows():
+    from sciml.problems import burgers
+
+    class Wave(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.height = torch.nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, x):
+            return self.height * torch.sin(math.pi * x)
+
+    torch.manual_seed(0)
+    pinn = sciml.PINN(burgers.raissi2019(viscosity=0.1), width=4, depth=1, state=Wave())
+    z = torch.tensor([[0.3, 0.2], [0.6, -0.7]], dtype=torch.float64)
+    rows = pinn.prepared(z)
+    with torch.no_grad():
+        pinn.ansatz.state.height.fill_(2.0)
+    assert torch.allclose(pinn.residual_prepared(rows), pinn.residual(z), rtol=1e-12)
+    gradient = torch.autograd.grad(pinn.residual_prepared(rows).square().sum(), pinn.ansatz.state.height)[0]
+    assert abs(float(gradient)) > 1e-3

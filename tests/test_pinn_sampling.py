@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 import sciml
-from sciml.problems import burgers, poisson
+from sciml.problems import burgers, heat, poisson
 from sciml.surrogates.pinn.sampling import Box, Sampler, density
+from sciml.training.history import History
 
 F64 = torch.float64
 BOX = Box((0.0, -1.0), (2.0, 3.0))
@@ -232,3 +235,136 @@ def _traces(objective: sciml.PinnObjective, pinn: sciml.PINN) -> dict[str, float
             total += sum(float(p.square().sum()) for p in g if p is not None)
         found[term.name] = total / len(term.points)
     return found
+
+
+# -- points of soft conditions ----------------------------------------------------------------------------------------
+
+
+def moving_walls() -> sciml.Problem:
+    """A value on one face and a slope on the other, both of time."""
+    domain = sciml.Domain.box(0.0, 2.0, sciml.Dirichlet(lambda t: 1.0 + t**2), sciml.Neumann(lambda t: 3.0 * t))
+    return replace(heat.periodic(1), name="heat:own", domain=domain, initial=sciml.Profile(torch.cos), exact=None)
+
+
+@pytest.mark.parametrize("sampler", [sciml.RAD(20, every=3), sciml.Sobol(20, every=3), sciml.Uniform(20, every=3), sciml.RARD(20, every=3, add=5)])
+def test_points_of_soft_conditions_are_new_where_all_points_are(sampler: Sampler) -> None:
+    pinn = pinn_of(moving_walls(), bc="soft", initial="soft")
+    objective = sciml.PinnObjective(points=sampler, initial_points=16, boundary_points=8)
+    seen: list[dict[str, Tensor]] = []
+    for step in range(5):
+        objective.prepare(pinn, None, step, 4)
+        seen.append({t.name: t.points for t in objective.terms(pinn, None, generator())})
+    for name in ("initial", "boundary", "slope.x"):
+        assert torch.equal(seen[0][name], seen[2][name]) and torch.equal(seen[3][name], seen[4][name])
+        assert torch.equal(seen[2][name], seen[3][name]) == isinstance(sampler, sciml.RARD)  # which keeps its points
+        assert seen[3][name].shape == seen[0][name].shape
+    for rows in (seen[0], seen[4]):
+        t, x, u = rows["boundary"].unbind(1)
+        assert torch.equal(x, torch.zeros_like(x)) and torch.allclose(u, 1 + t**2, atol=1e-14)
+        t, x, g = rows["slope.x"].unbind(1)
+        assert torch.equal(x, torch.full_like(x, 2.0)) and torch.allclose(g, 3 * t, atol=1e-14)
+        t, x, u = rows["initial"].unbind(1)
+        assert not t.any() and torch.equal(u, torch.cos(x)) and float(x.min()) < 0.3 and float(x.max()) > 1.7
+    again = sciml.PinnObjective(points=sampler, initial_points=16, boundary_points=8)
+    for step in range(5):
+        again.prepare(pinn, None, step, 4)
+    assert all(torch.equal(t.points, seen[4][t.name]) for t in again.terms(pinn, None, generator()))
+    again.prepare(pinn, None, 0, 5)
+    assert not torch.equal({t.name: t.points for t in again.terms(pinn, None, generator())}["boundary"], seen[0]["boundary"])
+
+
+def test_a_training_with_soft_conditions_goes_on_from_its_checkpoint_to_the_last_bit(tmp_path: Path) -> None:
+    def objective() -> sciml.PinnObjective:
+        return sciml.PinnObjective(points=sciml.RAD(20, every=2), initial_points=8, boundary_points=8, balance="ntk", balance_every=3)
+
+    def pinn() -> sciml.PINN:
+        return pinn_of(moving_walls(), bc="soft", initial="soft")
+
+    settings: dict[str, Any] = {"optimizer": torch.optim.Adam, "lr": 1e-2, "schedule": "constant", "seed": 7}
+    whole, again, place = pinn(), pinn(), tmp_path / "run.pt"
+    history = sciml.fit(whole, loss=objective(), epochs=9, **settings)
+    sciml.fit(pinn(), loss=objective(), epochs=5, checkpoint=place, **settings)
+    resumed = sciml.fit(again, loss=objective(), epochs=9, checkpoint=place, resume=True, **settings)
+    assert resumed.losses == history.losses and resumed.parts == history.parts
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+def test_soft_conditions_hold_after_a_training() -> None:
+    pinn = pinn_of(moving_walls(), bc="soft", initial="soft")
+    weights = {"boundary": 10.0, "slope.x": 10.0}
+    objective = sciml.PinnObjective(points=sciml.Sobol(60, every=10), initial_points=32, boundary_points=16, weights=weights)
+    history = sciml.fit(pinn, loss=objective, epochs=25, optimizer=sciml.GaussNewton())
+    assert set(history.parts) == {"equation", "initial", "boundary", "slope.x"}
+    t = torch.linspace(0.05, 1, 7, dtype=F64)
+    assert torch.allclose(pinn(t, 0.0)[:, 0], 1 + t**2, atol=0.05)
+    x = torch.full_like(t, 2.0).requires_grad_()
+    (slope,) = torch.autograd.grad(pinn(t, x).sum(), x)
+    assert torch.allclose(slope, 3 * t, atol=0.2)
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def lines_of(history: History, path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The panels of the picture that a history draws."""
+    figures: list[Any] = []
+
+    class Kept(Figure):
+        def savefig(self, *args: Any, **kwargs: Any) -> None:
+            figures.append(self)
+            super().savefig(*args, **kwargs)
+
+    monkeypatch.setattr("matplotlib.figure.Figure", Kept)
+    history.plot(path)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    return list(figures[0].axes)
+
+
+def test_pictures_show_every_term_and_every_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinn = pinn_of(moving_walls(), bc="soft", initial="soft")
+    objective = sciml.PinnObjective(points=sciml.Sobol(16), initial_points=8, boundary_points=8, balance="ntk", balance_every=2)
+    history = sciml.fit(pinn, loss=objective, epochs=5, optimizer=torch.optim.Adam)
+    above, below = lines_of(history, tmp_path / "terms.png", monkeypatch)
+    terms = ["equation", "initial", "boundary", "slope.x"]
+    drawn = {line.get_label(): line for line in above.lines}
+    assert list(drawn) == ["training", *terms]
+    assert list(drawn["training"].get_ydata()) == history.losses and drawn["training"].get_color() == "#0072B2"
+    found = {line.get_label(): line for line in below.lines}
+    assert list(found) == terms
+    for name in terms:
+        assert list(drawn[name].get_ydata()) == history.parts[name]
+        assert list(found[name].get_ydata()) == history.parts[f"weight.{name}"]
+        assert found[name].get_linestyle() == "--" and drawn[name].get_linestyle() == "-" and found[name].get_color() == drawn[name].get_color()
+    assert len({line.get_color() for line in above.lines}) == 5
+    for panel in (above, below):  # the legend stands beside the lines, not on them
+        panel.figure.draw_without_rendering()
+        box = panel.get_legend().get_window_extent()
+        assert box.x0 >= panel.get_window_extent().x1 and box.x1 <= panel.figure.bbox.x1 + 1
+        assert panel.get_yscale() == "log"
+    history.write(tmp_path / "terms.csv")
+    header, *rows = (tmp_path / "terms.csv").read_text().splitlines()
+    assert header.split(",")[6:] == [*terms, *(f"weight.{name}" for name in terms)] and len(rows) == 5
+    assert [float(v) for v in rows[3].split(",")[6:]] == [v[3] for v in history.parts.values()]
+
+
+def test_a_single_term_is_the_loss_and_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = sciml.fit(pinn_of(), loss=sciml.PinnObjective(sciml.Sobol(8)), epochs=3, optimizer=sciml.GaussNewton())
+    alone = History([replace(row, parts={"equation": row.loss}) for row in history.epochs], "epochs")
+    (panel,) = lines_of(alone, tmp_path / "one.png", monkeypatch)
+    assert [line.get_label() for line in panel.lines] == ["training"]
+
+
+def test_every_soft_face_has_its_points() -> None:
+    faces = (sciml.Dirichlet(1.0), sciml.Dirichlet(lambda t: 2.0 + t), sciml.Neumann(3.0), sciml.Neumann(lambda t: 4.0 + t))
+    box = sciml.Domain.box((0.0, 0.0), (1.0, 3.0), *faces)
+    problem = replace(heat.periodic(2), name="heat:own", domain=box, initial=sciml.Profile(lambda x, y: x + y), exact=None)
+    pinn, objective = pinn_of(problem, bc="soft"), sciml.PinnObjective(points=sciml.Sobol(8, every=1), boundary_points=6)
+    for step in range(2):
+        objective.prepare(pinn, None, step, 0)
+        rows = {t.name: t.points for t in objective.terms(pinn, None, generator())}
+        assert set(rows) == {"equation", "boundary", "slope.y"} and all(len(rows[name]) == 12 for name in ("boundary", "slope.y"))
+        t, x, y, u = rows["boundary"].unbind(1)
+        assert torch.equal(x, torch.tensor([0.0] * 6 + [1.0] * 6, dtype=F64)) and torch.allclose(u, torch.where(x == 0, 1.0, 2 + t))
+        assert 0 < float(y.min()) < float(y.max()) < 3
+        t, x, y, g = rows["slope.y"].unbind(1)
+        assert torch.equal(y, torch.tensor([0.0] * 6 + [3.0] * 6, dtype=F64)) and torch.allclose(g, torch.where(y == 0, 3.0, 4 + t))

@@ -386,3 +386,22 @@ def test_files_of_other_problems_and_models(tmp_path: Path) -> None:
     sciml.FNO(burgers.raissi2019().grid(16), modes=4, width=4).save(tmp_path / "fno.pt")
     with pytest.raises(sciml.InputError, match="holds a FNO, not a PINN"):
         sciml.PINN.load(tmp_path / "fno.pt")
+
+
+def test_windows_of_a_vorticity_meet_although_its_samples_would_not() -> None:
+    problem = replace(navier_stokes.taylor_green(0.1), horizon=0.2)
+    torch.manual_seed(1)
+    options = {"width": 4, "depth": 1, "points": 4}  # the network has more waves than so few samples hold
+    marched = sciml.march_pinn(problem, 2, options=options, loss=points(20), epochs=1, optimizer=torch.optim.Adam, lr=1e-2)
+    x, y = 6 * torch.rand(2, 20, generator=torch.Generator().manual_seed(0), dtype=F64)
+    before, after = (w(0.1, x, y).detach() for w in marched.pinns)
+    assert float((before - after).abs().max()) < 1e-7 * float(before.abs().max())
+
+
+def test_later_windows_start_from_the_weights_before_if_asked() -> None:
+    for warm in (True, False):
+        torch.manual_seed(0)
+        still = partial(torch.optim.SGD, lr=1e-30)  # weights stay where they start
+        marched = sciml.march_pinn(simple(), 2, options={"width": 4, "depth": 1}, warm=warm, loss=points(10), epochs=1, optimizer=still)
+        first, second = (torch.cat([p.flatten() for p in w.network.parameters()]) for w in marched.pinns)
+        assert torch.allclose(first, second, rtol=1e-12, atol=1e-20) == warm

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sciml.core.errors import InputError
-from sciml.surrogates.base import Surrogate
 from sciml.surrogates.checkpoint import read_model
 
 HOMES = {
     "DeepONet": "sciml.surrogates.operators.deeponet",
     "FNO": "sciml.surrogates.operators.fno",
     "FactorisedFNO": "sciml.surrogates.operators.factorised",
+    "LPINN": "sciml.surrogates.lpinn.lpinn",
+    "MarchedPINN": "sciml.surrogates.pinn.march",
+    "PINN": "sciml.surrogates.pinn.pinn",
     "SFNO": "sciml.surrogates.operators.sfno",
     "Transolver": "sciml.surrogates.operators.transolver",
 }
 
 
-def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Surrogate:
+def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Any:
     """The model that ``model.save(path)`` wrote, of whichever class it is, in evaluation mode.
+
+    A neural operator, a :class:`sciml.PINN`, a :class:`sciml.LPINN`, or what :func:`sciml.march_pinn` made; their classes' own ``load`` takes a
+    problem or a state that no file can hold.
 
     Raises :class:`InputError` for files that are missing, damaged or made by others, and for a class of your own, which
     ``YourClass.load(path)`` reads.
@@ -29,5 +35,5 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Surro
     name = read_model(path)["class"]
     if name not in HOMES:
         raise InputError(f"{path} holds a {name!r}, which is not among {', '.join(HOMES)}; load it with that class's own load(path).")
-    found: type[Surrogate] = getattr(importlib.import_module(HOMES[name]), name)
+    found: Any = getattr(importlib.import_module(HOMES[name]), name)
     return found.load(path, device=device)

@@ -206,6 +206,7 @@ def fit(
         if table is not None and fabric.is_global_zero:
             history.write(table)
     _choose(model, loop, average)
+    model.eval()  # again: what a model keeps in step with its weights has to see the chosen ones
     return history
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.core.errors import InputError
-from sciml.training.losses import Loss, relative_l2
+from sciml.training.losses import Loss, check_shapes, relative_l2
 from sciml.training.pairs import Batch
 from sciml.training.residual import Residual
 
@@ -74,6 +74,30 @@ class Supervised(Objective):
         if target.ndim == u.ndim:
             return self.of(apply(model, u, inputs, generator), target)
         return self.of(unrolled(model, u, inputs, target.shape[1], generator), target)
+
+
+@dataclass(frozen=True)
+class SquaredError(LeastSquares):
+    r"""The mean over samples of :math:`\|p-y\|^2/\|y\|^2`, p the model's prediction and y the target, as residuals for Gauss-Newton steps.
+
+    Over a rollout if the batch has several targets, with norms over all of them together. A sample whose target is zero counts as if its norm
+    were that of ones.
+
+    Parameters
+    ----------
+    relative : divide by the target's norm; without it the loss is the mean of :math:`(p-y)^2`.
+    """
+
+    relative: bool = True
+
+    def residual(self, model: nn.Module, batch: Any, generator: torch.Generator) -> Tensor:
+        u, target, inputs = as_batch(batch)
+        prediction = apply(model, u, inputs, generator) if target.ndim == u.ndim else unrolled(model, u, inputs, target.shape[1], generator)
+        check_shapes(prediction, target, "SquaredError")
+        if not self.relative:
+            return prediction - target
+        size = target.flatten(1).square().mean(1).sqrt()
+        return (prediction - target) / torch.where(size > 0, size, torch.ones_like(size)).view(-1, *(1,) * (target.ndim - 1))
 
 
 @dataclass(frozen=True)

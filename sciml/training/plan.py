@@ -63,6 +63,9 @@ class Plan:
 
 def for_optimizer(plan: Plan, made: torch.optim.Optimizer, schedule: str | Schedule | None, precision: str, processes: int) -> Plan:
     """The plan with the schedule that suits the optimiser, where none was asked for; raise for settings that one with steps of its own cannot use."""
+    if isinstance(made, torch.optim.LBFGS) and processes > 1:
+        # its line search would go by the loss of each process's own part of the batch, and the weights would part company
+        raise InputError(f"fit: torch.optim.LBFGS runs in one process, and there are {processes}; start one, or use Adam or sciml.SOAP().")
     if not isinstance(made, SecondOrder):
         return plan
     if schedule is not None and not isinstance(plan.schedule, Constant):

@@ -95,5 +95,8 @@ class Closure:
     def _least_squares(self) -> tuple[nn.Module, LeastSquares]:
         inner = self.trained.module  # Fabric's wrapper knows the module that it was given
         if not isinstance(inner, Trained) or not isinstance(inner.objective, LeastSquares):
-            raise InputError("This optimiser needs the residuals, and the objective is no LeastSquares; use a first-order optimiser such as Adam.")
+            raise InputError(
+                "This optimiser needs the residuals, and the objective is no LeastSquares; give loss=sciml.SquaredError() or a LeastSquares of your "
+                "own, or use a first-order optimiser such as Adam."
+            )
         return inner.model, inner.objective

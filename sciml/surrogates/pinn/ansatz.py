@@ -12,6 +12,7 @@ from sciml.core.derivatives import AXES
 from sciml.core.domain import Dirichlet, Domain, Neumann, Periodic
 from sciml.core.errors import InputError
 from sciml.surrogates.pinn.boundary import Axis, FreeAxis, PeriodicAxis, TimeValue, hard_axis, time_value
+from sciml.surrogates.pinn.diffused import Diffused
 
 Network = Callable[[Tensor], Tensor]
 TOLERANCE = 1e-6
@@ -62,7 +63,8 @@ class Ansatz(nn.Module):
     domain : with its boundaries.
     times : start and end; None for a steady equation, where s = 1 and :math:`u_0 = 0`.
     channels : of the field.
-    state : :math:`u_0`, points ``(..., ndim)`` to ``(..., channels)``; None leaves initial conditions to the loss (then s before N is 1).
+    state : :math:`u_0`, points ``(..., ndim)`` to ``(..., channels)``; or :class:`Diffused`, which also reads the time; None leaves initial
+        conditions to the loss (then s before N is 1).
     hard : whether boundary conditions are built in; periodic ones always are.
     harmonics : number of waves per periodic axis.
 
@@ -146,7 +148,7 @@ class Ansatz(nn.Module):
         lift = self.lift(z)
         if self.state is None:
             return lift
-        state: Tensor = self.state(z[..., 1:])
+        state: Tensor = self.state(z if isinstance(self.state, Diffused) else z[..., 1:])
         return state if lift is None else state + lift
 
     def lift(self, z: Tensor) -> Tensor | None:

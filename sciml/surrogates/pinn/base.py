@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +13,6 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from sciml.core.coefficients import coefficients_of, substituted
 from sciml.core.equation import ResidualForm
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
@@ -22,8 +21,9 @@ from sciml.core.steady import SteadyEquation
 from sciml.io.dataset import to_dataset, to_steady_dataset
 from sciml.surrogates.checkpoint import read_model, write_model
 from sciml.surrogates.pinn.identity import found_again, identity_of
-from sciml.surrogates.pinn.observations import Rows, check_range, observed
-from sciml.surrogates.pinn.states import ProfileState, sampled, state_of
+from sciml.surrogates.pinn.observations import Rows, check_range, check_reach, observed
+from sciml.surrogates.pinn.states import Held, ProfileState, sampled, state_of, stored_state
+from sciml.surrogates.pinn.unknowns import Bounds, Unknowns
 
 CHUNK = 2**14
 """Points evaluated at once where no gradients are kept."""
@@ -41,6 +41,7 @@ class PointModel(nn.Module, ABC):
     soft_boundary : whether the loss asks for the boundary conditions.
     free_constant : whether the solution is known up to a constant, which is then chosen so that the mean is 0.
     options : the constructor's other arguments, as plain values, for files.
+    begins : with what state: "problem" (its own), "samples", or "function" (which files do not hold).
     """
 
     problem: Problem
@@ -54,6 +55,7 @@ class PointModel(nn.Module, ABC):
     soft_boundary: bool
     free_constant: bool
     options: dict[str, Any]
+    begins: str = "problem"
 
     def take(self, problem: Problem, start: float, end: float | None, dtype: torch.dtype) -> None:
         """Check and keep the problem and the interval of time."""
@@ -68,8 +70,11 @@ class PointModel(nn.Module, ABC):
     def initial(self, state: Any, grid: Grid, generator: torch.Generator | None) -> nn.Module:
         """The initial state as a function of points: the problem's own if ``state`` is None."""
         who = type(self).__name__
+        self.begins = "problem" if state is None else "samples" if isinstance(state, Tensor) else "function"
         if state is None:
             return state_of(self.problem, grid, generator, who=who)
+        if isinstance(state, Held):
+            state = state.module
         if isinstance(state, nn.Module):
             return state.to("cpu", torch.float64)  # where conditions are checked; it follows the weights from then on
         if isinstance(state, Tensor):
@@ -82,26 +87,21 @@ class PointModel(nn.Module, ABC):
             return ProfileState(state, self.problem.domain, self.channels)
         raise InputError(f"{who}: state is a {type(state).__name__}; samples, a function of the coordinates or a module are needed.")
 
-    def adopt_coefficients(self) -> None:
-        """Register trainable coefficients that the equation keeps in tuples, where modules do not look."""
-        known = {id(p) for p in self.equation.parameters()}
-        self._extra: dict[str, str] = {}
-        self.coefficients = nn.ParameterDict()
-        for name, value in coefficients_of(self.equation).items():
-            if not (isinstance(value, Tensor) and value.requires_grad) or id(value) in known:
-                continue
-            if not isinstance(value, nn.Parameter):
-                raise InputError(
-                    f"{type(self).__name__}: the coefficient {name} requires a gradient but is no torch.nn.Parameter; make it one to train it."
-                )
-            self._extra[name] = name.replace(".", "_")
-            self.coefficients[self._extra[name]] = value
+    def adopt_coefficients(self, bounds: Bounds | None) -> None:
+        """Register trained coefficients that modules do not find, or that have bounds."""
+        self.unknowns = Unknowns(type(self).__name__, self.equation, bounds)
+        self.equation = self.unknowns.released(self.equation)
 
     def live_equation(self) -> ResidualForm:
         """The equation with its coefficients as they are now trained."""
-        if not self._extra:
-            return self.equation
-        return substituted(self.equation, lambda name, value: self.coefficients[self._extra[name]] if name in self._extra else value)
+        return self.unknowns.put_into(self.equation)
+
+    def coefficients(self) -> dict[str, Tensor]:
+        """The trained coefficients by name, in their own units, as they are now; the caller's own parameters are given the same values."""
+        self.unknowns.follow()
+        with torch.no_grad():
+            trained = self.unknowns.trained(self.equation)
+            return {name: p.detach().clone() if bound is None else bound(p) for name, (p, bound) in trained.items()}
 
     @abstractmethod
     def values(self, z: Tensor) -> Tensor:
@@ -159,13 +159,17 @@ class PointModel(nn.Module, ABC):
         ----------
         grid : the problem's by default.
         times : the end alone by default; of a steady solution none.
+
+        Raises InputError for places and times that the network was not made for.
         """
         grid = self.problem.grid() if grid is None else grid
         if self.problem.steady and times is not None:
             raise InputError(f"{type(self).__name__}.field: times given, but {self.problem.name} is steady; leave them out.")
+        instants = torch.as_tensor([self.end] if times is None else times, dtype=torch.float64).flatten().tolist()
+        check_reach(self, grid, instants, f"{type(self).__name__}.field")
         x = torch.stack([c.flatten() for c in grid.points()], -1) if grid.ndim else torch.zeros((1, 0), dtype=grid.dtype, device=grid.device)
         states = []
-        for t in torch.as_tensor([self.end] if times is None else times, dtype=torch.float64).flatten().tolist():
+        for t in instants:
             pieces = [self(t, *part.unbind(-1)) if grid.ndim else self(torch.tensor(t)) for part in x.split(CHUNK)]
             states.append(torch.cat([p.reshape(-1, self.channels) for p in pieces]).T.reshape(self.channels, *grid.shape))
         return states[0] if self.problem.steady else torch.stack(states)
@@ -183,29 +187,67 @@ class PointModel(nn.Module, ABC):
 
     def save(self, path: str | Path) -> None:
         """Write the problem's name and parameters, the options and the weights to ``path``, for :meth:`load`."""
-        config = {"problem": identity_of(self.problem), "start": self.start, "end": self.end, **self.options}
-        write_model(path, type(self).__name__, config, self.state_dict())
+        self.unknowns.follow()
+        write_model(path, type(self).__name__, {"problem": identity_of(self.problem), **self.config()}, self.state_dict())
+
+    def config(self) -> dict[str, Any]:
+        """All that makes this model of its problem but the weights, as plain values."""
+        return {"start": self.start, "end": self.end, "state": self.begins, **self.options}
 
     @classmethod
-    def load(cls, path: str | Path, *, problem: Problem | None = None, device: torch.device | str = "cpu") -> Self:
+    def load(cls, path: str | Path, *, problem: Problem | None = None, state: Any = None, device: torch.device | str = "cpu") -> Self:
         """The model that :meth:`save` wrote, in evaluation mode.
 
-        ``problem`` is needed where it is not one of the package's cases. Raises InputError for files that are missing, damaged or
-        made by others, and for problems that cannot be found or that the weights do not fit.
+        ``problem`` is needed where it is not one of the package's cases, ``state`` where the model was given a function or a module to start from.
+        Raises InputError for files that are missing, damaged or made by others, and for problems that cannot be found or that the weights do not fit.
         """
         content = read_model(path, device)
         if content["class"] != cls.__name__:
             raise InputError(f"{path} holds a {content['class']}, not a {cls.__name__}; use sciml.load_model.")
         config = dict(content["config"])
+        identity = config.pop("problem", None)
+        if identity is None:
+            raise InputError(f"{path} is damaged: it names no problem.")
+        solved = problem if problem is not None else found_again(identity, str(path), cls.__name__)
+        return cls.rebuilt(config, content["state"], solved, state, str(path)).to(device).eval()
+
+    @classmethod
+    def rebuilt(cls, config: Mapping[str, Any], weights: Mapping[str, Tensor], problem: Problem, state: Any, path: str) -> Self:
+        """The model of a :meth:`config`; raises InputError, with the file's name, for what does not fit together."""
+        given = dict(config)
         try:
-            name, start, end, dtype = (config.pop(key) for key in ("problem", "start", "end", "dtype"))
-            solved = problem if problem is not None else found_again(name, str(path))
-            interval = {} if solved.steady else {"start": start, "end": end}
-            model: Any = cls(solved, **interval, **config, dtype=getattr(torch, dtype))
-            model.load_state_dict(content["state"])
+            start, end, dtype = (given.pop(key) for key in ("start", "end", "dtype"))
+            begins = given.pop("state", "problem")
+            interval: dict[str, Any] = {} if problem.steady else {"start": start, "end": end}
+            if begins != "problem":
+                interval["state"] = stored_state(weights, problem.domain.lower) if state is None else state
+                if interval["state"] is None:
+                    raise InputError(f"{path}: the model starts from a function of yours, which no file holds; give it: load(path, state=...).")
+            elif state is not None:
+                raise InputError(f"{path}: state= given, but the model starts from the problem's own state; leave it out.")
+            model: Any = cls(problem, **interval, **given, dtype=getattr(torch, dtype))
+            model.begins = begins
+            model.load_state_dict(weights)
         except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"{path}: options, weights and problem do not fit together ({str(error).splitlines()[0]}).") from error
-        return model.to(device).eval()
+        found: Self = model
+        return found
+
+    # -- the caller's own parameters follow wherever weights have changed: the end of a training, files, checkpoints, precision ---------
+
+    def train(self, mode: bool = True) -> Self:
+        self.unknowns.follow()
+        return super().train(mode)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        found = super().load_state_dict(state_dict, strict, assign)
+        self.unknowns.follow()
+        return found
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.unknowns.follow()
+        return self
 
     def dataset(self, data: Any) -> Dataset:
         """Observations ``(t, x, ..., u)``, as one sample, so that an epoch is one step; None for none."""

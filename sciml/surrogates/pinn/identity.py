@@ -18,10 +18,10 @@ def identity_of(problem: Problem) -> dict[str, Any]:
     return {"name": problem.name, "parameters": parameters, "cataloged": _cataloged(problem)}
 
 
-def found_again(identity: dict[str, Any], path: str) -> Problem:
+def found_again(identity: dict[str, Any], path: str, who: str = "PINN") -> Problem:
     """The problem that :func:`identity_of` described; raises InputError for one that only its author has."""
     if not identity["cataloged"]:
-        raise InputError(f"{path}: the model solves {identity['name']}, which is no case of this package; give it: PINN.load(path, problem=...).")
+        raise InputError(f"{path}: the model solves {identity['name']}, which is no case of this package; give it: {who}.load(path, problem=...).")
     return _made(identity["name"], {name: _revived(value) for name, value in identity["parameters"].items()})
 
 

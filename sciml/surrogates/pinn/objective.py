@@ -50,8 +50,8 @@ class PinnObjective(PointwiseLeastSquares):
 
     Parameters
     ----------
-    points : where the equation is asked for.
-    initial_points, boundary_points : number of points of soft conditions; the latter per face.
+    points : where the equation is asked for, and when points are drawn anew: those of soft conditions with them, unless the sampler keeps its points.
+    initial_points, boundary_points : number of points of soft conditions, evenly spread; the latter per face.
     weights : :math:`w_i` by name of the term, of all its fields (``equation``) or one (``equation.u``); 1 by default.
     balance : "gradients" or "ntk" sets :math:`\lambda_i` from the terms themselves every ``balance_every`` steps, as running means; None
         leaves them at 1. They are columns ``weight.equation`` of the history.
@@ -103,7 +103,7 @@ class PinnObjective(PointwiseLeastSquares):
 
     def _term(self, pinn: PointModel, name: str, points: Tensor) -> PointTerm:
         residual = self._residual(pinn, name)
-        self._weighed[name] = {part: self._weight(part) for part in self._names(pinn, name)}
+        self._weighed[name] = self.weights_of(pinn, name)
         root = torch.tensor(list(self._weighed[name].values()), dtype=points.dtype, device=points.device).sqrt()
 
         def weighted(parameters: Mapping[str, Tensor], z: Tensor) -> Tensor:
@@ -142,6 +142,10 @@ class PinnObjective(PointwiseLeastSquares):
         fields = pinn.residuals if name == "equation" else pinn.problem.equation.fields
         return [name] if len(fields) == 1 else [f"{name}.{f}" for f in fields]
 
+    def weights_of(self, pinn: PointModel, name: str) -> dict[str, float]:
+        r"""The factors :math:`w_i\lambda_i` of a term's residuals, by their names."""
+        return {part: self._weight(part) for part in self._names(pinn, name)}
+
     def _weight(self, part: str) -> float:
         whole = part.rpartition(".")[0]
         given = self.weights.get(part, self.weights.get(whole, 1.0) if whole else 1.0)
@@ -158,8 +162,11 @@ class PinnObjective(PointwiseLeastSquares):
             self._check_names(pinn)
         elif self.points.every is not None and step % self.points.every == 0:
             old = self._sets["equation"][:, : 1 + pinn.ndim].double().cpu()
-            new = self.points.refresh(old, box, lambda z: sizes(pinn, z), generator_of(seed, 3, step))
+            generator = generator_of(seed, 3, step)
+            new = self.points.refresh(old, box, lambda z: sizes(pinn, z), generator)
             self._sets["equation"] = pinn.prepared(new.to(pinn.device, pinn.dtype))
+            if self.points.renews:
+                self._sets |= self._conditions(pinn, box, generator)
         rows = located(pinn, batch)
         if len(rows):
             self._sets["data"] = rows
@@ -198,7 +205,12 @@ class PinnObjective(PointwiseLeastSquares):
 
     def _start(self, pinn: PointModel, box: Box, seed: int) -> dict[str, Tensor]:
         generator = generator_of(seed, 3, 0)
-        sets = {"equation": self.points.start(box, generator)}
+        points = self.points.start(box, generator).to(pinn.device, pinn.dtype)
+        return {"equation": pinn.prepared(points), **self._conditions(pinn, box, generator)}
+
+    def _conditions(self, pinn: PointModel, box: Box, generator: torch.Generator) -> dict[str, Tensor]:
+        """Points of soft conditions, with the values there."""
+        sets: dict[str, Tensor] = {}
         if pinn.soft_state is not None:
             z = sobol(self.initial_points, Box((pinn.start, *box.lower[1:]), (pinn.start, *box.upper[1:])), generator)
             with torch.no_grad():
@@ -212,8 +224,7 @@ class PinnObjective(PointwiseLeastSquares):
                 rows = torch.cat([z, values_at(face.condition, z[:, 0], pinn.channels, f"PINN, face {face.name}")], 1)
                 name = "boundary" if face.fixes_value else f"slope.{AXES[face.axis]}"
                 sets[name] = torch.cat([sets[name], rows]) if name in sets else rows
-        placed = {name: points.to(pinn.device, pinn.dtype) for name, points in sets.items()}
-        return {name: pinn.prepared(points) if name == "equation" else points for name, points in placed.items()}
+        return {name: points.to(pinn.device, pinn.dtype) for name, points in sets.items()}
 
     def _check_names(self, pinn: PointModel) -> None:
         whole = [*self._sets, "data"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sciml.core.errors import InputError
+from sciml.core.grid import Grid
 from sciml.core.problem import Problem
 
 
@@ -120,10 +121,27 @@ def _inside(model: Observed, table: Tensor) -> None:
             )
 
 
-def check_choice(who: str, name: str, value: str) -> None:
-    """Raise InputError unless a condition is "hard" or "soft"."""
-    if value not in ("hard", "soft"):
-        raise InputError(f"{who}: {name}={value!r} given; choose 'hard' (built in) or 'soft' (a term of the loss).")
+def check_reach(model: Observed, grid: Grid, times: Sequence[float], who: str) -> None:
+    """Raise InputError unless a grid and times lie where the model solves its problem; periodic axes have no end."""
+    domain = model.problem.domain
+    if grid.ndim != domain.ndim:
+        raise InputError(f"{who}: a grid with {grid.ndim} axes given for {model.problem.name}, which has {domain.ndim}.")
+    limits = [] if model.problem.steady or not times else [("t", min(times), max(times), model.start, model.end)]
+    axes = zip("xyz", grid.origin, grid.lengths, domain.lower, domain.upper, domain.is_periodic, strict=False)
+    for name, low, length, lower, upper, periodic in axes:
+        limits += [] if periodic else [(name, low, low + length, lower, upper)]
+    for name, least, most, lower, upper in limits:
+        slack = 1e-6 * (upper - lower)
+        if not (least >= lower - slack and most <= upper + slack):
+            reach = f"{name} from {least:g} to {most:g} given, but the network solves from {lower:g} to {upper:g}"
+            raise InputError(f"{who}: {reach}; leave the rest out.")
+
+
+def check_choice(who: str, name: str, value: str, *more: str) -> None:
+    """Raise InputError unless a condition is "hard", "soft" or one of ``more``."""
+    if value not in ("hard", "soft", *more):
+        other = "".join(f", or {choice!r}" for choice in more)
+        raise InputError(f"{who}: {name}={value!r} given; choose 'hard' (built in) or 'soft' (a term of the loss){other}.")
 
 
 def check_range(who: str, start: float, end: float) -> tuple[float, float]:

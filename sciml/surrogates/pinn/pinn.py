@@ -18,14 +18,18 @@ from sciml.core.steady import SteadyEquation
 from sciml.derivatives.functional import Functional
 from sciml.surrogates.pinn.ansatz import Ansatz, has_value_face
 from sciml.surrogates.pinn.base import CHUNK, PointModel
+from sciml.surrogates.pinn.diffused import SAMPLES, Diffused, rates_of
 from sciml.surrogates.pinn.fixed import fixed_series
 from sciml.surrogates.pinn.jets import Coefficient, Jets
 from sciml.surrogates.pinn.networks import PointNetwork, make_network
 from sciml.surrogates.pinn.objective import PinnObjective
 from sciml.surrogates.pinn.observations import check_choice
+from sciml.surrogates.pinn.posed import check_posed
 from sciml.surrogates.pinn.series import Index, Series, Table
 from sciml.surrogates.pinn.shocks import check_smooth
-from sciml.surrogates.pinn.streamfunction import potential_state, shift_of
+from sciml.surrogates.pinn.states import Held
+from sciml.surrogates.pinn.streamfunction import inverse_symbol, potential_state, shift_of
+from sciml.surrogates.pinn.unknowns import Bounds
 from sciml.training.checkpoint import checksum
 
 
@@ -52,17 +56,23 @@ class PINN(PointModel):
     frequency : factor of the first layer's initial weights; more waves at the start.
     harmonics : waves per periodic axis that the network reads.
     bc : "hard" builds boundary conditions in, "soft" adds them to the loss; periodic ones are always built in.
-    initial : the same for the initial state.
+    initial : the same for the initial state; "free" asks for none, so that the observations and the equation determine it; "diffused", for states
+        with corners or jumps on periodic axes, is hard with every wave of :math:`u_0` fading as the equation's linear part has it
+        (:math:`u_0` becomes :math:`e^{(t-t_0)(\mathrm{Re}L-\max\mathrm{Re}L)}u_0`), so that the network need not round the corners off.
     state : what to start from instead of the problem's law: samples ``(channel, *space)`` on ``points`` (periodic domains), a function of
         the coordinates, or a module that maps points ``(..., ndim)`` to ``(..., channels)``, which is converted and moved with the weights.
+    bounds : (lower, upper) of trained coefficients by name, such as ``{"viscosity": (0.0, None)}``, which no step can leave: what is trained is
+        :math:`\xi` of :class:`~sciml.surrogates.pinn.unknowns.Bound`. The coefficient's own ``nn.Parameter`` holds the value found when
+        a training ends, when :meth:`coefficients` is called, and in files.
     start, end : of the time interval; the problem's by default.
-    points : resolution at which random states are drawn; the problem's by default.
+    points : resolution at which random states are drawn, and diffused ones sampled; the problem's by default, of the latter a fine one.
     generator : of random states; seed 0 by default.
     dtype : of the weights.
 
     Raises
     ------
-    InputError : conditions that contradict each other; names and sizes that make no network; an equation whose residual is not finite.
+    InputError : conditions that contradict each other; names and sizes that make no network; bounds that do not hold; an equation whose residual is
+        not finite, or that is ill-posed forward in time.
     UnsupportedError : residuals that points cannot have: lattices, shocks of inviscid laws, given fields known on a grid only.
 
     *Good values*: 3 layers of 20 to 64 neurons; ``sciml.GaussNewton()`` or ``sciml.SSBroyden()`` for accuracy, Adam for a first look.
@@ -90,6 +100,7 @@ class PINN(PointModel):
         bc: str = "hard",
         initial: str = "hard",
         state: Tensor | nn.Module | Callable[..., Tensor] | None = None,
+        bounds: Bounds | None = None,
         start: float = 0.0,
         end: float | None = None,
         points: int | Sequence[int] | None = None,
@@ -99,24 +110,30 @@ class PINN(PointModel):
         super().__init__()
         who = type(self).__name__
         check_choice(who, "bc", bc)
-        check_choice(who, "initial", initial)
+        check_choice(who, "initial", initial, "free", "diffused")
         check_whole(1, who=who, harmonics=harmonics)
         self.take(problem, start, end, dtype)
         if problem.steady and (end is not None or start != 0.0 or state is not None or initial != "hard"):
             raise InputError(f"{who}: {problem.name} is steady, so start, end, state and initial have no meaning; leave them out.")
-        if not problem.steady and state is None:
-            check_smooth(problem, self.end, who=who)
+        if initial == "free" and state is not None:
+            raise InputError(f"{who}: a state given with initial='free', which leaves the initial state to the data; leave one of them out.")
         self.equation = with_given_fields(problem, points)
-        self.adopt_coefficients()
+        self.adopt_coefficients(bounds)
         self.shift = shift_of(self.equation, self.ndim, who=who)
         grid = problem.grid(points)
-        built_in = None
+        first: nn.Module | None = None
+        built_in: nn.Module | None = None
         self.soft_state = None
         if not problem.steady and self.shift is not None and initial == "hard":
-            built_in = potential_state(self._samples(state, grid, generator), grid, self.shift, who=who)
-        elif not problem.steady:
+            whole = isinstance(state, Held)
+            built_in = self.initial(state, grid, None) if whole else potential_state(self._samples(state, grid, generator), grid, self.shift, who=who)
+        elif not problem.steady and initial != "free":
             first = self.initial(state, grid, generator)
             self.soft_state, built_in = (first, None) if initial == "soft" else (None, first)
+        if initial == "diffused":
+            built_in = self._diffused(state, problem.grid(points or SAMPLES[self.ndim - 1]), generator)
+        check_smooth(problem, first, self.start, self.end, who=who)
+        check_posed(problem, self.live_equation(), first, self.start, self.end, shift=self.shift, who=who)
         times = None if problem.steady else (self.start, self.end)
         hard = bc == "hard"
         self.ansatz = Ansatz(problem.domain, times, self.channels, built_in, hard=hard, harmonics=harmonics, who=who)
@@ -132,6 +149,7 @@ class PINN(PointModel):
             "harmonics": harmonics,
             "bc": bc,
             "initial": initial,
+            "bounds": None if bounds is None else {name: list(ends) for name, ends in bounds.items()},
             "points": points if points is None or isinstance(points, int) else list(points),
             "dtype": str(dtype).removeprefix("torch."),
         }
@@ -192,6 +210,8 @@ class PINN(PointModel):
 
     def _make_table(self, z: Tensor) -> Table | None:
         """The derivatives that the residual at z needs; None where only the functional engine can compute it."""
+        if any(p.requires_grad for p in self.ansatz.parameters()):
+            return None  # a state that is trained has no series that could be kept
         asked: set[Index] = set()
 
         def note(index: Index) -> Tensor:
@@ -246,6 +266,14 @@ class PINN(PointModel):
             return state.detach().to(grid.device, grid.dtype)
         x = torch.stack([c.flatten() for c in grid.points()], -1)
         return torch.cat([module(part) for part in x.split(CHUNK)]).T.reshape(-1, *grid.shape)
+
+    def _diffused(self, state: Any, grid: Grid, generator: torch.Generator | None) -> Diffused:
+        """The initial state, or its potential, with the waves' rates of decay."""
+        who = type(self).__name__
+        rates = rates_of(self.live_equation(), grid, who=who)
+        u = self._samples(state, grid, generator)
+        multiplier = None if self.shift is None else inverse_symbol(u, grid, self.shift, who=who)
+        return Diffused(u, grid, rates, self.start, multiplier)
 
     @torch.no_grad()
     def _try_residual(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,10 @@ class Box:
 class Sampler(ABC):
     """A rule for points; values to choose from, with no state of their own.
 
+    Attributes
+    ----------
+    renews : whether all points are new after a refresh; if so, those of soft conditions are drawn anew too, else they stay.
+
     Parameters
     ----------
     n : number of points (at the start).
@@ -58,6 +63,7 @@ class Sampler(ABC):
 
     n: int
     every: int | None = None
+    renews: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole(1, who=type(self).__name__, n=self.n)
@@ -138,6 +144,7 @@ class RARD(Sampler):
     candidates: int | None = None
     add: int | None = None
     most: int | None = None
+    renews: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,32 +5,35 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.core.conservation import ConservationLaw
 from sciml.core.derivatives import as_vector
 from sciml.core.errors import UnsupportedError
-from sciml.core.problem import Problem, Profile
+from sciml.core.problem import Problem
 
-SAMPLES = (2048, 256, 64)
+SAMPLES = (2048, 128, 48)
 """Per axis, by the number of axes."""
 
 
-def check_smooth(problem: Problem, end: float, *, who: str) -> None:
+@torch.no_grad()
+def check_smooth(problem: Problem, state: nn.Module | None, start: float, end: float, *, who: str) -> None:
     r"""Raise UnsupportedError if the characteristics of an inviscid law cross before ``end``.
 
-    They first do at :math:`t_* = -1/\min\nabla\cdot f'(u_0)`, from when on the solution is discontinuous.
+    They first do :math:`-1/\min\nabla\cdot f'(u_0)` after the start, from when on the solution is discontinuous. ``state`` is :math:`u_0`, points
+    ``(..., ndim)`` to ``(..., 1)``; nothing is said where it is None.
     """
     equation = problem.equation
-    if not isinstance(equation, ConservationLaw) or len(equation.fields) > 1 or not isinstance(problem.initial, Profile):
+    if not isinstance(equation, ConservationLaw) or len(equation.fields) > 1 or state is None:
         return
     probe = torch.zeros(1, dtype=torch.float64)
     if equation.flux(probe) is None or not _vanishes(equation.diffusivity(probe)):
         return
     grid = problem.grid(SAMPLES[problem.domain.ndim - 1])
-    u = problem.initial_state(grid)[0]
+    x = torch.stack([c.flatten() for c in grid.points()], -1)
+    u = state(x)[:, 0].reshape(grid.shape)
     velocity = [torch.as_tensor(v, dtype=u.dtype).expand_as(u) for v in as_vector(equation.velocity(u))]
-    first = breaking_time(velocity, grid.spacing, grid.periodic)
+    first = start + breaking_time(velocity, grid.spacing, grid.periodic)
     if first < end:
         raise UnsupportedError(
             f"{who}: {problem.name} has no diffusion (it is inviscid), and its characteristics cross at t={first:.4g}, before {end:g}: "

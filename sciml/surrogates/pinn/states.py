@@ -58,6 +58,7 @@ class BandLimited(nn.Module):
     k: Tensor
     a: Tensor
     b: Tensor
+    per_mode: tuple[str, ...] = ("k", "a", "b")
 
     def __init__(self, u: Tensor, grid: Grid, multiplier: Tensor | None = None) -> None:
         super().__init__()
@@ -71,19 +72,31 @@ class BandLimited(nn.Module):
         # the half spectrum stores one of two conjugate modes, but for those that are their own mirror images along the last axis
         weight = torch.where((last == 0) | ((last == half) & (grid.shape[-1] % 2 == 0)), 1.0, 2.0)
         flat = c.flatten(1) * weight
+        place = torch.arange(len(k), device=u.device)
         for axis, (n, length) in enumerate(zip(grid.shape, grid.lengths, strict=True)):
             if n % 2 == 0:  # the mode N/2 is a cosine: half of it belongs to each sign
                 edge = k[:, axis].abs() > (math.pi * n / length) * (1 - 1e-9)
                 mirrored = k[edge].clone()
                 mirrored[:, axis] *= -1
                 flat = torch.cat([torch.where(edge, flat / 2, flat), flat[:, edge] / 2], 1)
-                k = torch.cat([k, mirrored])
+                k, place = torch.cat([k, mirrored]), torch.cat([place, place[edge]])
         size = flat.abs().amax(0)
         kept = size > NEGLIGIBLE * size.max() if bool(size.max() > 0) else torch.zeros_like(size, dtype=torch.bool)
         self.register_buffer("k", k[kept].contiguous())
         self.register_buffer("a", flat.real[:, kept].T.clone(memory_format=torch.contiguous_format))
         self.register_buffer("b", -flat.imag[:, kept].T.clone(memory_format=torch.contiguous_format))
         self.origin = grid.origin
+        self.place = place[kept]
+
+    @classmethod
+    def of(cls, k: Tensor, a: Tensor, b: Tensor, origin: tuple[float, ...]) -> BandLimited:
+        """The sum with these wave vectors ``(modes, ndim)`` and coefficients ``(modes, channels)``."""
+        state = cls.__new__(cls)
+        nn.Module.__init__(state)
+        for name, value in (("k", k), ("a", a), ("b", b)):
+            state.register_buffer(name, value.clone())
+        state.origin = tuple(origin)
+        return state
 
     def forward(self, x: Tensor) -> Tensor:
         origin = torch.tensor(self.origin, dtype=x.dtype, device=x.device)
@@ -95,21 +108,40 @@ class BandLimited(nn.Module):
         pieces = []
         for part in x.split(max(1, CHUNK // max(1, len(self.k)))):
             phase = (part - torch.tensor(self.origin, dtype=x.dtype, device=x.device)) @ self.k.T
-            waves = torch.cos(phase), torch.sin(phase)
-            rows = []
-            for order in orders:
-                factor = math.prod((self.k[:, i : i + 1] ** n for i, n in enumerate(order)), start=torch.ones_like(self.k[:, :1]))
-                turn = sum(order) % 4  # each derivative turns cos to -sin, sin to cos
-                a, b = ((self.a, self.b), (self.b, -self.a), (-self.a, -self.b), (-self.b, self.a))[turn]
-                rows.append(waves[0] @ (factor * a) + waves[1] @ (factor * b))
-            pieces.append(torch.stack(rows, 1))
+            pieces.append(self._derivatives(torch.cos(phase), torch.sin(phase), orders))
         return torch.cat(pieces)
 
+    def _derivatives(self, cosines: Tensor, sines: Tensor, orders: Sequence[tuple[int, ...]]) -> Tensor:
+        """From the waves at points, ``(n, modes)`` each."""
+        rows = []
+        for order in orders:
+            factor = self._factor(order)
+            turn = sum(order[-self.k.shape[1] :]) % 4  # each derivative in space turns cos to -sin, sin to cos
+            a, b = ((self.a, self.b), (self.b, -self.a), (-self.a, -self.b), (-self.b, self.a))[turn]
+            rows.append(cosines @ (factor * a) + sines @ (factor * b))
+        return torch.stack(rows, 1)
+
+    def _factor(self, order: tuple[int, ...]) -> Tensor:
+        """What a derivative multiplies each mode by, up to the turn, ``(modes, 1)``."""
+        return math.prod((self.k[:, i : i + 1] ** n for i, n in enumerate(order)), start=torch.ones_like(self.k[:, :1]))
+
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        for name in ("k", "a", "b"):  # another state may have another number of modes
+        for name in self.per_mode:  # another state may have another number of modes
             if f"{prefix}{name}" in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[f"{prefix}{name}"], dtype=self.k.dtype, device=self.k.device))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Held(nn.Module):
+    """What a network is to start from as it is: the state, or of an equation with a potential the potential's."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.module(x)
+        return found
 
 
 class Constant(nn.Module):
@@ -154,6 +186,16 @@ def sampled(u: Tensor, grid: Grid, *, who: str) -> nn.Module:
             "(a Profile, or state=...)."
         )
     return BandLimited(u, grid)
+
+
+def stored_state(weights: Mapping[str, Tensor], origin: tuple[float, ...]) -> nn.Module | None:
+    """The initial state among a model's weights, if it is one given by samples."""
+    for home in ("ansatz.state.", "soft_state.", "initial_state."):
+        if f"{home}k" in weights:
+            return Held(BandLimited.of(weights[f"{home}k"], weights[f"{home}a"], weights[f"{home}b"], origin))
+        if f"{home}value" in weights:
+            return Constant(weights[f"{home}value"])
+    return None
 
 
 def _trouble(state: nn.Module, grid: Grid) -> str | None:

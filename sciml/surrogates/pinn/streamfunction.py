@@ -41,6 +41,14 @@ def shift_of(equation: ResidualForm, ndim: int, *, who: str) -> float | None:
 
 def potential_state(w: Tensor, grid: Grid, shift: float, *, who: str) -> nn.Module:
     r""":math:`\psi_0` with :math:`\Delta\psi_0 - s\,\psi_0 = w_0`, from samples of :math:`w_0`, ``(1, *grid.shape)``, on a periodic grid."""
+    return BandLimited(w, grid, inverse_symbol(w, grid, shift, who=who))
+
+
+def inverse_symbol(w: Tensor, grid: Grid, shift: float, *, who: str) -> Tensor:
+    r""":math:`1/(-|k|^2-s)` on the half spectrum, 0 where that is infinite.
+
+    Raises UnsupportedError on bounded axes, and InputError for a state ``w`` whose mean has no periodic potential.
+    """
     if grid.ndim == 0 or not all(grid.periodic):
         raise UnsupportedError(
             f"{who}: the equation inverts the Laplacian of its unknown, and what its potential does on bounded axes is not known; "
@@ -50,5 +58,4 @@ def potential_state(w: Tensor, grid: Grid, shift: float, *, who: str) -> nn.Modu
     if shift == 0 and abs(mean) > 1e-10 * size:
         raise InputError(f"{who}: the initial state has the mean {mean:.3g}; a periodic potential has a Laplacian of mean zero only.")
     symbol = -sum((k**2 for k in grid.wavenumbers()), start=torch.zeros((), dtype=grid.dtype, device=grid.device)) - shift
-    inverse = torch.where(symbol == 0, torch.zeros_like(symbol), 1 / symbol)
-    return BandLimited(w, grid, inverse)
+    return torch.where(symbol == 0, torch.zeros_like(symbol), 1 / symbol)
