@@ -55,6 +55,7 @@ def test_operators_train_with_every_optimiser(name: str, model: str) -> None:
     net, (u, target) = model_of(model), waves()
     before = [p.detach().clone() for p in net.parameters()]
     history = sciml.fit(net, (u, target), loss=sciml.SquaredError(), optimizer=optimizer, epochs=epochs, batch_size=8)
+    assert history.optimizer.lower() == name.replace("_", "")
     with torch.no_grad():
         true = ((net(u) - target).square().sum((1, 2)) / target.square().sum((1, 2))).mean().item()
     assert true < history.losses[0] / factors[model]

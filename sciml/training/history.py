@@ -70,10 +70,12 @@ class History:
     ----------
     epochs : one :class:`Epoch` each.
     ended : why it ended: ``"epochs"``, ``"budget"`` or ``"patience"``.
+    optimizer : the name of what took the steps, such as ``"GaussNewton"``.
     """
 
     epochs: list[Epoch] = field(default_factory=list)
     ended: str = ""
+    optimizer: str = ""
 
     @property
     def losses(self) -> list[float]:

@@ -63,7 +63,7 @@ class Loop:
         self.per_epoch = -(-self.count // plan.batch_size)
         self.look = LOOK.get(fabric.device.type, LOOK_ELSEWHERE)
         self.epoch = self.batch = self.step = 0
-        self.history = History()
+        self.history = History(optimizer=type(optimizer).__name__.removesuffix("Steps"))
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self._sums = [0.0, 0.0]
         self._pending: list[tuple[Part, Tensor]] = []
@@ -115,7 +115,7 @@ class Loop:
         if self.staged is not None:
             self.staged.restore(state["objective"])
         self._before = self._seconds = state["seconds"]
-        self.history = History([Epoch(**row) for row in state["history"]])
+        self.history.epochs = [Epoch(**row) for row in state["history"]]
 
     def _epoch(self, asked: Asked, bar: Bar) -> None:
         plan, fabric = self.plan, self.fabric

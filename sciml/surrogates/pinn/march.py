@@ -88,7 +88,7 @@ class MarchedPINN(nn.Module):
         config = {
             "problem": identity_of(self.problem),
             "windows": [window.config() for window in self.pinns],
-            "histories": [{"epochs": history.state(), "ended": history.ended} for history in self.histories],
+            "histories": [{"epochs": history.state(), "ended": history.ended, "optimizer": history.optimizer} for history in self.histories],
         }
         write_model(path, "MarchedPINN", config, self.state_dict())
 
@@ -107,7 +107,7 @@ class MarchedPINN(nn.Module):
                 own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
                 before = windows and any(name.startswith("ansatz.state.pinn.") for name in own)
                 windows.append(PINN.rebuilt(options, own, solved, Held(EndState(windows[-1])) if before else None if windows else state, str(path)))
-            histories = [History([Epoch(**row) for row in history["epochs"]], history["ended"]) for history in config["histories"]]
+            histories = [History([Epoch(**row) for row in kept["epochs"]], kept["ended"], kept["optimizer"]) for kept in config["histories"]]
         except (KeyError, TypeError) as error:
             raise InputError(f"{path} is damaged: its windows cannot be made ({error!r}).") from error
         return cls(solved, windows, histories).to(device).eval()
