@@ -21,6 +21,9 @@ TITLES = {
 }
 PEERS = {"deepxde_float32": ("DeepXDE, float32", PALETTE[1]), "deepxde_float64": ("DeepXDE, float64", PALETTE[5])}
 
+NEAR = 1e-3
+"""Uncertainties of references farther below the errors than this are not drawn."""
+
 
 def read(key: str) -> tuple[list[float], list[float]]:
     """Seconds and errors of a training."""
@@ -44,7 +47,7 @@ def main() -> None:
                     axes.semilogy(seconds, errors, color=colour, linewidth=1.0, label=label)
                     label = None
             known = max((rows[k]["reference"] for k in rows if k.startswith(f"{case}_")), default=0.0)
-            if known:
+            if known > NEAR * min(axes.get_ylim()):
                 axes.axhline(known, color=MUTED, linewidth=0.8, linestyle="--", label="uncertainty of the reference")
             axes.set_title(title)
             axes.set_xlabel("seconds on one core")
