@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sciml.core.derivatives import Derivatives
-from sciml.core.domain import Domain
+from sciml.core.domain import Dirichlet, Domain, Neumann
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
@@ -103,6 +103,30 @@ def mojgani2023(speed: float = 50.0, diffusivity: float = 0.01) -> Problem:
         exact=exact,
         reference="R. Mojgani, M. Balajewicz & P. Hassanzadeh, Comput. Methods Appl. Mech. Eng. 404 (2023) 115810",
         parameters={"speed": speed, "diffusivity": diffusivity},
+    )
+
+
+def chen2023(speed: float = 0.25, width: float = 0.1) -> Problem:
+    r"""A Gaussian pulse carried from :math:`x=-1.5` along :math:`[-2,2]`: the first test of implicit neural representations.
+
+    The value is 0 where it comes from and the slope 0 where it goes to, which it meets below 1e-5 of its height; at the end, t = 12, it stands at
+    1.5. A value fixed at both ends, as in the article, is one condition too many for transport, and unstable on grids.
+    """
+
+    def exact(t: Any, x: Tensor) -> Tensor:
+        return torch.exp(-(((x - speed * t + 1.5) / width) ** 2) / 2)
+
+    return Problem(
+        name="advection:chen2023",
+        equation=AdvectionDiffusion(speed),
+        domain=Domain.box(-2.0, 2.0, Dirichlet(0.0), Neumann(0.0)),
+        initial=Profile(lambda x: exact(0.0, x)),
+        horizon=12.0,
+        points=(512,),
+        dt=0.005,
+        exact=exact,
+        reference="H. Chen, R. Wu, E. Grinspun, C. Zheng & P. Y. Chen, ICML 2023, arXiv 2210.00124, section 5.1",
+        parameters={"speed": speed, "width": width},
     )
 
 

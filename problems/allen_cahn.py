@@ -81,6 +81,21 @@ def raissi2019() -> Problem:
     )
 
 
+def chen2024(diffusivity: float = 0.1, reaction: float = 1.0) -> Problem:
+    """The hills and hollows of ``heat:chen2024``, which grow towards the two phases."""
+    return Problem(
+        name="allen_cahn:chen2024",
+        equation=AllenCahn(diffusivity, reaction, 2),
+        domain=Domain.periodic((2 * math.pi,) * 2),
+        initial=Profile(lambda x, y: torch.cosh(3 * torch.sin(x)) * torch.sinh(torch.sin(y)) / 25),
+        horizon=4.0,
+        points=(64, 64),
+        dt=0.02,
+        reference="Z. Chen, J. McCarran, E. Vizcaino, M. Soljacic & D. Luo, arXiv 2404.10771, section 4",
+        parameters={"diffusivity": diffusivity, "reaction": reaction},
+    )
+
+
 def front(diffusivity: float = 0.01, reaction: float = 1.0) -> Problem:
     """A front that invades the unstable phase on [-2, 4], with the exact values on the faces."""
     lower, upper = -2.0, 4.0

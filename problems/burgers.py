@@ -188,6 +188,21 @@ def kassam2005() -> Problem:
     )
 
 
+def chen2024(viscosity: float = 0.1) -> Problem:
+    """Two axes: the hills and hollows of ``heat:chen2024``, which lean over along the diagonal."""
+    return Problem(
+        name="burgers:chen2024",
+        equation=Burgers(viscosity, 2),
+        domain=Domain.periodic((2 * math.pi,) * 2),
+        initial=Profile(lambda x, y: torch.cosh(3 * torch.sin(x)) * torch.sinh(torch.sin(y)) / 25),
+        horizon=4.0,
+        points=(64, 64),
+        dt=0.02,
+        reference="Z. Chen, J. McCarran, E. Vizcaino, M. Soljacic & D. Luo, arXiv 2404.10771, section 4",
+        parameters={"viscosity": viscosity},
+    )
+
+
 def li2021(viscosity: float = 0.1) -> Problem:
     r"""The Burgers data of the Fourier neural operator: :math:`u(\cdot,0)\mapsto u(\cdot,1)` on the unit interval.
 

@@ -81,6 +81,21 @@ def dirichlet(ndim: int = 1, diffusivity: float = 0.05) -> Problem:
     return _modes("dirichlet", domain, ((128,), (64, 64), (24, 24, 24))[ndim - 1], 1e-3, diffusivity, math.pi)
 
 
+def chen2024(diffusivity: float = 0.1) -> Problem:
+    r""":math:`u_0=\tfrac{1}{25}\cosh(3\sin x)\sinh(\sin y)` on the torus, hills and hollows that flatten: a test of networks stepped in time."""
+    return Problem(
+        name="heat:chen2024",
+        equation=Heat(diffusivity, 2),
+        domain=Domain.periodic((2 * math.pi,) * 2),
+        initial=Profile(lambda x, y: torch.cosh(3 * torch.sin(x)) * torch.sinh(torch.sin(y)) / 25),
+        horizon=4.0,
+        points=(64, 64),
+        dt=0.02,
+        reference="Z. Chen, J. McCarran, E. Vizcaino, M. Soljacic & D. Luo, arXiv 2404.10771, section 4",
+        parameters={"diffusivity": diffusivity},
+    )
+
+
 def _check(ndim: int) -> None:
     if ndim not in (1, 2, 3):
         raise InputError(f"heat: ndim={ndim} given; choose 1, 2 or 3.")

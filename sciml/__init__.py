@@ -84,6 +84,12 @@ if TYPE_CHECKING:
     from sciml.solvers.solve import solve as solve
     from sciml.solvers.steady import solve_steady as solve_steady
     from sciml.spectral.convolution import SpectralConv as SpectralConv
+    from sciml.surrogates.inr.fits import AdamFit as AdamFit
+    from sciml.surrogates.inr.fits import NaturalGradient as NaturalGradient
+    from sciml.surrogates.inr.run import Evolution as Evolution
+    from sciml.surrogates.inr.run import evolve as evolve
+    from sciml.surrogates.inr.stepper import INRState as INRState
+    from sciml.surrogates.inr.stepper import INRStepper as INRStepper
     from sciml.surrogates.load import load_model as load_model
     from sciml.surrogates.lpinn.lpinn import LPINN as LPINN
     from sciml.surrogates.operators.deeponet import DeepONet as DeepONet
@@ -169,6 +175,9 @@ _HOME = {
     "sciml.solvers.solve": ("solve",),
     "sciml.solvers.steady": ("solve_steady",),
     "sciml.spectral.convolution": ("SpectralConv",),
+    "sciml.surrogates.inr.fits": ("AdamFit", "NaturalGradient"),
+    "sciml.surrogates.inr.run": ("Evolution", "evolve"),
+    "sciml.surrogates.inr.stepper": ("INRState", "INRStepper"),
     "sciml.surrogates.load": ("load_model",),
     "sciml.surrogates.operators.deeponet": ("DeepONet",),
     "sciml.surrogates.operators.factorised": ("FactorisedFNO",),

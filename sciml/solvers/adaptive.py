@@ -17,18 +17,8 @@ from sciml.core.equation import Equation
 from sciml.core.errors import BlowUpError, InputError
 from sciml.core.grid import Grid
 from sciml.solvers.lines import ExplicitStepper
+from sciml.solvers.tableau import DORMAND_PRINCE, weighted
 
-NODES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-STAGES = (
-    (),
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
 # Dense output of order 4: weights of the extra quartic term (Hairer, Norsett & Wanner I, section II.6, eq. (6.13)).
 DENSE = (
     -12715105075 / 11282082432,
@@ -162,10 +152,10 @@ class DormandPrince(ExplicitStepper):
     def _pair(self, state: Tensor, slope: Tensor, time: float, h: float) -> Pair:
         stages = [slope]
         value = state
-        for node, row in zip(NODES[1:], STAGES[1:], strict=True):
-            value = state + h * _weighted(row, stages)
+        for node, row in zip(DORMAND_PRINCE.nodes[1:], DORMAND_PRINCE.stages[1:], strict=True):
+            value = state + h * weighted(row, stages)
             stages.append(self.lines.slope(value, time + node * h))
-        return Pair(value, stages[-1], h * _weighted(ERROR, stages), stages)
+        return Pair(value, stages[-1], h * weighted(DORMAND_PRINCE.error or (), stages), stages)
 
     def _ratio(self, error: Tensor, old: Tensor, new: Tensor) -> float:
         with torch.no_grad():
@@ -173,18 +163,10 @@ class DormandPrince(ExplicitStepper):
             return float((error.abs() / scale).amax())
 
 
-def _weighted(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
-    total = weights[0] * slopes[0]
-    for weight, slope in zip(weights[1:], slopes[1:], strict=False):
-        if weight:
-            total = total + weight * slope
-    return total
-
-
 def _dense(state: Tensor, pair: Pair, h: float, theta: float) -> Tensor:
     """The interpolant at ``theta`` in (0, 1)."""
     change = pair.new - state
     start = h * pair.stages[0] - change
     end = change - h * pair.slope - start
-    quartic = h * _weighted(DENSE, pair.stages)
+    quartic = h * weighted(DENSE, pair.stages)
     return state + theta * (change + (1 - theta) * (start + theta * (end + (1 - theta) * quartic)))

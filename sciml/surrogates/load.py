@@ -15,6 +15,7 @@ HOMES = {
     "DeepONet": "sciml.surrogates.operators.deeponet",
     "FNO": "sciml.surrogates.operators.fno",
     "FactorisedFNO": "sciml.surrogates.operators.factorised",
+    "INRStepper": "sciml.surrogates.inr.stepper",
     "LPINN": "sciml.surrogates.lpinn.lpinn",
     "MarchedPINN": "sciml.surrogates.pinn.march",
     "PINN": "sciml.surrogates.pinn.pinn",
@@ -26,8 +27,8 @@ HOMES = {
 def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> Any:
     """The model that ``model.save(path)`` wrote, of whichever class it is, in evaluation mode.
 
-    A neural operator, a :class:`sciml.PINN`, a :class:`sciml.LPINN`, or what :func:`sciml.march_pinn` made; their classes' own ``load`` takes a
-    problem or a state that no file can hold.
+    A neural operator, a :class:`sciml.PINN`, a :class:`sciml.LPINN`, what :func:`sciml.march_pinn` made, or an :class:`sciml.INRStepper` with its
+    state and time; their classes' own ``load`` takes a problem or a state that no file can hold.
 
     Raises :class:`InputError` for files that are missing, damaged or made by others, and for a class of your own, which
     ``YourClass.load(path)`` reads.

@@ -1,0 +1,1 @@
+"""Implicit neural representations: fields whose state is a network's weights."""
