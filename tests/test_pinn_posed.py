@@ -128,9 +128,6 @@ class Mixed(sciml.Equation):
     def residual(self, u: Any, d: Any) -> Any:
         return d.t(u) - d.t(d.x(u, 2)) - self.sign * d.x(u, 2)
 
-    def nonlinear(self, u: Any, d: Any) -> Any:
-        raise NotImplementedError
-
     def latex(self) -> str:
         return "u_t - u_{xxt} = s u_{xx}"
 
