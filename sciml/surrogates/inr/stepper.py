@@ -64,7 +64,7 @@ class INRStepper(Stepper):
 
     Every step solves the time-discretised equation for the next weights, for an explicit Runge-Kutta scheme stage by stage:
 
-    .. math:: \theta_i = \mathrm{argmin}_\theta\ \big\langle\big(u_\theta-u_{\theta_n}-h\textstyle\sum_ja_{ij}F(u_{\theta_j})\big)^2\big\rangle
+    .. math:: \theta_i = \mathrm{argmin}_\theta\ \langle\big(u_\theta-u_{\theta_n}-h\textstyle\sum_ja_{ij}F(u_{\theta_j})\big)^2\rangle
 
     with the right-hand side F of the problem's own equation and the mean over points of space. Boundary conditions hold by construction.
 
