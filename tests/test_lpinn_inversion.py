@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import sciml
-from sciml.surrogates.lpinn.inversion import Displacement, Table, labels_at
+from sciml.surrogates.lpinn.inversion import Displacement, Table, _solved, labels_at
 
 F64 = torch.float64
 LENGTH = 2 * math.pi
@@ -87,3 +87,13 @@ def test_crossed_characteristics_are_told() -> None:
     nan = torch.tensor(math.nan, dtype=F64)
     with pytest.raises(sciml.BlowUpError, match="J = dx/dX = nan"):
         labels_at(lambda t, label: nan * label, t, x, LENGTH)
+
+
+def test_bracket_of_a_poor_guess_holds_the_root_whatever_the_period() -> None:
+    """A first slope that is far too small throws Newton's step out of the bracket, whose ends then decide."""
+    length = 6.0
+    x = torch.linspace(0, 5.9, 7, dtype=torch.float64)
+    t, poor = torch.zeros_like(x), x + 4.0
+    for side in (poor, x - 4.0):
+        found = _solved(lambda t, label: 0.3 * torch.sin(2 * torch.pi * label / length), t, x, side, torch.full_like(x, 1e-6), length)
+        assert torch.allclose(found + 0.3 * torch.sin(2 * torch.pi * found / length), x, atol=1e-12)
