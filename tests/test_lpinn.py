@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from broken_optimizer import Poison
 from torch import Tensor, nn
 
 import sciml
@@ -219,22 +220,6 @@ def test_coefficients_and_states_that_have_no_solution() -> None:
         sciml.LPINN(advection.mojgani2023(1.0, -0.1))
     with pytest.raises(sciml.InputError, match="LPINN: the residual of moving:1 is not finite"):
         sciml.LPINN(replace(moving(1.0, 0.1), initial=Profile(lambda x: torch.where(x > 3.0, x / (x * 0.0), x))))
-
-
-class Poison(torch.optim.SGD):
-    """Works until it breaks the weights at a given step."""
-
-    def __init__(self, parameters: Any, at: int) -> None:
-        super().__init__(parameters, lr=1e-3)
-        self.at, self.count = at, 0
-
-    def step(self, closure: Any = None) -> Any:
-        loss = super().step(closure)
-        self.count += 1
-        if self.count == self.at:
-            with torch.no_grad():
-                self.param_groups[0]["params"][0].fill_(math.nan)
-        return loss
 
 
 def test_a_training_that_breaks_ends_with_the_last_good_weights() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from broken_optimizer import Poison
 from torch import Tensor, nn
 
 import sciml
@@ -308,22 +309,6 @@ def test_a_training_that_goes_on_ends_with_the_same_weights(tmp_path: Path, bala
     with pytest.raises(sciml.InputError, match="model"):
         other = pinn_of(simple(nn.Parameter(torch.tensor(0.2))), initial="soft")
         sciml.fit(other, observations(6), loss=objective(), checkpoint=tmp_path / "part.pt", resume=True, **settings)
-
-
-class Poison(torch.optim.SGD):
-    """Works until it breaks the weights at a given step."""
-
-    def __init__(self, parameters: Any, at: int) -> None:
-        super().__init__(parameters, lr=1e-3)
-        self.at, self.count = at, 0
-
-    def step(self, closure: Any = None) -> Any:
-        loss = super().step(closure)
-        self.count += 1
-        if self.count == self.at:
-            with torch.no_grad():
-                self.param_groups[0]["params"][0].fill_(math.nan)
-        return loss
 
 
 @pytest.mark.parametrize(("at", "epochs", "kept"), [(4, 9, 3), (9, 9, 8)])
