@@ -119,6 +119,17 @@ def test_two_processes_train_the_same_weights_as_one(tmp_path: Path) -> None:
         assert found["validation"] == pytest.approx(expected.validation, rel=1e-9)
 
 
+def test_the_process_group_ends_before_python_does() -> None:
+    text = (
+        "import atexit, torch, training_run\n"
+        "atexit.register(lambda: print('left' if not torch.distributed.is_initialized() else 'still there'))\n"  # runs after fit's own
+        "training_run.train(training_run.model(), epochs=1, strategy='ddp')\n"
+        "print('there' if torch.distributed.is_initialized() else 'missing')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], cwd=RUN.parent, env=ENVIRONMENT, capture_output=True, text=True, timeout=100)
+    assert done.stdout.split("\n")[-3:] == ["there", "left", ""], done.stderr
+
+
 # -- files ------------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -53,7 +54,15 @@ def make_fabric(device: torch.device, strategy: str, devices: int | None, precis
             plugins=plugins,
         )
         fabric.launch()
+    if several:
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """End the process group while Python still runs: gloo's threads, met by the interpreter's end, now and then abort a process that is done."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 class Autocast(MixedPrecision):
