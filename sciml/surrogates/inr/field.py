@@ -6,21 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.field import Field
 from sciml.core.problem import Problem
+from sciml.surrogates.inr.representation import Representation
 from sciml.surrogates.pinn.ansatz import Ansatz, faces_of
 from sciml.surrogates.pinn.fixed import fixed_series
 from sciml.surrogates.pinn.jets import Coefficient, Jets
 from sciml.surrogates.pinn.networks import PointNetwork, make_network
+from sciml.surrogates.pinn.posed import check_posed
 from sciml.surrogates.pinn.series import Index, Series, Table
 from sciml.surrogates.pinn.streamfunction import shift_of
 
 
-class NeuralField(nn.Module):
+class NeuralField(Representation):
     r"""A function u(x) that meets a problem's boundary conditions for any weights: :math:`u = E(x) + B(x)\,N_\theta(x)`.
 
     Periodic axes enter as waves, Dirichlet and Neumann conditions by :class:`~sciml.surrogates.pinn.ansatz.Ansatz`. Of an equation that inverts the
@@ -39,6 +41,7 @@ class NeuralField(nn.Module):
     """
 
     network: PointNetwork
+    usual = "rk4"
 
     def __init__(
         self,
@@ -83,6 +86,9 @@ class NeuralField(nn.Module):
         """The problem's own, with its coefficients as they are now; no part of the module, because coefficients are no weights of a field."""
         assert isinstance(self.problem.equation, Equation)  # by the constructor
         return self.problem.equation
+
+    def check(self, who: str) -> None:
+        check_posed(self.problem, self.equation, None, 0.0, self.problem.horizon, shift=self.shift, who=who)
 
     # -- points -------------------------------------------------------------------------------------------------------
 

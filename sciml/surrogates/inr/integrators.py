@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sciml.core.errors import InputError
 from sciml.optim.vector import Flat
-from sciml.solvers.tableau import TABLEAUX, Tableau, weighted
+from sciml.solvers.tableau import Tableau, weighted
 from sciml.surrogates.inr.field import NeuralField
 from sciml.surrogates.inr.fits import Residual, Session, Task
+from sciml.surrogates.inr.representation import Representation
 
 
 class Part(nn.Module):
@@ -38,34 +38,28 @@ class Network:
     flat, names : of the weights.
     """
 
-    def __init__(self, field: NeuralField) -> None:
+    def __init__(self, field: Representation) -> None:
         self.field = field
         self.names = dict(field.named_parameters())
         self.flat = Flat(self.names.values(), "INRStepper")
-        self._values = Part(field, NeuralField.values)
-        self._rates = Part(field, NeuralField.state_and_rate)
-        self._series = Part(field, NeuralField.series)
 
     def named(self, weights: Tensor) -> dict[str, Tensor]:
         """Weights by name."""
         return dict(zip(self.names, self.flat.split(weights), strict=True))
 
+    def called(self, method: Callable[..., Any], weights: Mapping[str, Tensor], *arguments: Any) -> Any:
+        """A method of the field with weights, ``(field, *arguments)``, which ``torch.func`` can transform."""
+        return functional_call(Part(self.field, method), {f"field.{name}": p for name, p in weights.items()}, arguments)
+
     def values(self, weights: Mapping[str, Tensor], row: Tensor) -> Tensor:
         """u at short rows."""
-        return _called(self._values, weights, row)
+        found: Tensor = self.called(type(self.field).values, weights, row)
+        return found
 
     def rates(self, weights: Mapping[str, Tensor], row: Tensor, time: float, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """u and its right-hand side at rows."""
-        found: tuple[Tensor, Tensor] = _called(self._rates, weights, row, time, c)
+        found: tuple[Tensor, Tensor] = self.called(type(self.field).state_and_rate, weights, row, time, c)
         return found
-
-    def series(self, weights: Mapping[str, Tensor], row: Tensor) -> Tensor:
-        """Taylor coefficients at rows."""
-        return _called(self._series, weights, row)
-
-
-def _called(part: Part, weights: Mapping[str, Tensor], *arguments: Any) -> Any:
-    return functional_call(part, {f"field.{name}": p for name, p in weights.items()}, arguments)
 
 
 class Places(NamedTuple):
@@ -75,7 +69,7 @@ class Places(NamedTuple):
     short: Tensor
 
     @classmethod
-    def at(cls, field: NeuralField, x: Tensor) -> Places:
+    def at(cls, field: Representation, x: Tensor) -> Places:
         return cls(field.prepared(x), field.prepared(x, rates=False))
 
 
@@ -110,9 +104,11 @@ class Integrator(ABC):
     Attributes
     ----------
     order : of the error at a fixed time, in powers of dt.
+    kind : of representations that it can step.
     """
 
     order: int
+    kind: type[Representation] = NeuralField
 
     @abstractmethod
     def step(
@@ -201,7 +197,7 @@ class ImplicitMidpoint(Integrator):
 
         def with_start(places: Places) -> Tensor:
             with torch.no_grad():
-                c = network.series(named, places.full)
+                c = network.called(NeuralField.series, named, places.full)
             return torch.cat([places.full, c.movedim(0, 1).flatten(1)], 1)
 
         residual = self._residual(network, time, dt)
@@ -219,11 +215,12 @@ class ImplicitMidpoint(Integrator):
 
     def _residual(self, network: Network, time: float, dt: float) -> Residual:
         field = network.field
+        assert isinstance(field, NeuralField)  # by kind
         width, channels = field.columns(), field.channels
 
         def residual(named: Mapping[str, Tensor], row: Tensor) -> Tensor:
             full, before = row[..., :width], row[..., width:].unflatten(-1, (len(field.table), channels)).movedim(-2, 0)
-            after = network.series(named, full)
+            after = network.called(NeuralField.series, named, full)
             change, _ = field.state_and_rate(full, time, after - before)
             return change - dt * field.state_and_rate(full, time + dt / 2, (after + before) / 2)[1]
 
@@ -238,18 +235,3 @@ def _size(u: Tensor) -> float:
 def _scale(u: Tensor) -> float:
     """Root mean square to divide by: 1 for zeros."""
     return _size(u) or 1.0
-
-
-INTEGRATORS: dict[str, Callable[[], Integrator]] = {
-    **{name: partial(Explicit, tableau) for name, tableau in TABLEAUX.items()},
-    "implicit_midpoint": ImplicitMidpoint,
-}
-
-
-def make_integrator(integrator: str | Integrator, who: str) -> Integrator:
-    """An integrator by name, or itself."""
-    if isinstance(integrator, Integrator):
-        return integrator
-    if integrator not in INTEGRATORS:
-        raise InputError(f"{who}: integrator={integrator!r} given; choose {', '.join(INTEGRATORS)}, or give an Integrator.")
-    return INTEGRATORS[integrator]()

@@ -16,13 +16,13 @@ from sciml.core.grid import Grid
 from sciml.core.problem import Problem
 from sciml.core.propagator import Stepper
 from sciml.surrogates.checkpoint import grid_config, grid_from, read_model, write_model
-from sciml.surrogates.inr.field import NeuralField
 from sciml.surrogates.inr.fits import NaturalGradient, StepSolver
 from sciml.surrogates.inr.initial import fit_values
-from sciml.surrogates.inr.integrators import Integrator, Network, Places, Sampling, Step, make_integrator
+from sciml.surrogates.inr.integrators import Integrator, Network, Places, Sampling, Step
+from sciml.surrogates.inr.kinds import make_integrator, represent
+from sciml.surrogates.inr.representation import Representation
 from sciml.surrogates.inr.values import packed, unpacked
 from sciml.surrogates.pinn.identity import found_again, identity_of
-from sciml.surrogates.pinn.posed import check_posed
 from sciml.surrogates.pinn.sampling import Box, Sampler, Sobol, Uniform
 from sciml.surrogates.pinn.states import BandLimited, state_of
 from sciml.training.seeds import generator_of
@@ -72,7 +72,7 @@ class INRStepper(Stepper):
     ----------
     problem : an evolution equation on one to three axes; boundary values that do not change in time.
     dt : time step; the problem's own by default.
-    integrator : "euler", "heun", "rk4", "dopri5", "implicit_midpoint", or an ``Integrator`` of :mod:`sciml.surrogates.inr.integrators`.
+    integrator : "rk4" (default), "euler", "heun", "dopri5", "implicit_midpoint", or an ``Integrator`` of :mod:`sciml.surrogates.inr.integrators`.
     solver : of the fits: :class:`NaturalGradient` (default) or :class:`AdamFit`.
     width, depth, network, activation, adaptive, fourier, frequency, harmonics : of the network, as for :class:`sciml.PINN`;
         ``activation="sine"`` with a ``frequency`` is SIREN.
@@ -102,7 +102,7 @@ class INRStepper(Stepper):
         problem: Problem,
         dt: float | None = None,
         *,
-        integrator: str | Integrator = "rk4",
+        integrator: str | Integrator | None = None,
         solver: StepSolver | None = None,
         width: int = 20,
         depth: int = 3,
@@ -138,11 +138,10 @@ class INRStepper(Stepper):
         self.start_tolerance = start_tolerance
         self.problem, self.channels, self.limit, self.seed = problem, len(problem.equation.fields), limit, seed
         self.dt = check_step(given, who=who)
-        self.integrator = make_integrator(integrator, who)
         self.solver: StepSolver = NaturalGradient() if solver is None else solver
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            field = NeuralField(
+            field = represent(
                 problem,
                 width=width,
                 depth=depth,
@@ -156,12 +155,13 @@ class INRStepper(Stepper):
                 who=who,
             ).requires_grad_(False)
         self.network = Network(field)
-        check_posed(problem, field.equation, None, 0.0, problem.horizon, shift=field.shift, who=who)
+        self.integrator = make_integrator(integrator, field, who)
+        field.check(who)
         self.grid = problem.grid(dtype=dtype) if grid is None else _fitting(grid, problem, who)
         self.points: Sampler = Sobol(max(64, 4 * self.size)) if points is None else points
         self.box = Box(tuple(problem.domain.lower), tuple(problem.domain.upper))
         self._kept: tuple[int, Sampling] | None = None
-        self.named_integrator = integrator if isinstance(integrator, str) else None
+        self.named_integrator = None if isinstance(integrator, Integrator) else integrator or field.usual
         self.options: dict[str, Any] = {
             "width": width,
             "depth": depth,
@@ -178,7 +178,7 @@ class INRStepper(Stepper):
         """Those of the constructor that are plain values."""
 
     @property
-    def field(self) -> NeuralField:
+    def field(self) -> Representation:
         """The network, whose own weights are those that fits of initial states start from."""
         return self.network.field
 
