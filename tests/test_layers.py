@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALL = {"core", "derivatives", "generation", "io", "methods", "optim", "solvers", "spectral", "surrogates", "training"}
+ALL = {"assimilation", "core", "derivatives", "generation", "io", "methods", "optim", "solvers", "spectral", "surrogates", "training"}
 LAYERS: dict[str, set[str]] = {
     "core": set(),
     "spectral": {"core"},
@@ -23,6 +23,7 @@ LAYERS: dict[str, set[str]] = {
     "optim": {"core"},
     "training": {"core", "derivatives", "io", "optim", "solvers", "spectral"},
     "surrogates": {"core", "derivatives", "io", "optim", "solvers", "spectral", "training"},
+    "assimilation": {"core", "derivatives", "io", "solvers", "spectral"},
     "methods": ALL - {"methods"},
     "report": ALL,
     "cli": ALL | {"report"},
