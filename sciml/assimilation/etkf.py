@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from sciml.assimilation.analysis import EnsembleFilter
 from sciml.assimilation.ensemble import Prior
 from sciml.assimilation.inflation import Inflation, as_inflation
+from sciml.assimilation.roots import inverse_root
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,5 @@ def transform(s: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
 def transform_of(gram: Tensor, projected: Tensor) -> tuple[Tensor, Tensor]:
     """The same from :math:`SS^T` ``(*batch, N, N)`` and :math:`SR^{-1/2}d` ``(*batch, N)``."""
     n = gram.shape[-1]
-    values, vectors = torch.linalg.eigh(gram)
-    total = values.clamp_min(0) + (n - 1)
-    w = (vectors @ ((vectors.transpose(-1, -2) @ projected.unsqueeze(-1)) / total.unsqueeze(-1))).squeeze(-1)
-    t = (vectors * ((n - 1) / total).sqrt().unsqueeze(-2)) @ vectors.transpose(-1, -2)
-    return w, t
+    root = inverse_root(gram, n - 1.0)
+    return (root @ (root @ projected.unsqueeze(-1))).squeeze(-1), math.sqrt(n - 1) * root

@@ -70,23 +70,18 @@ class LETKF(EnsembleFilter):
 
     def _local(self, prior: Prior, domains: Domains) -> tuple[Tensor, Tensor]:
         """w ``(*batch, blocks, N)`` and T ``(*batch, blocks, N, N)``."""
-        root = domains.weights.sqrt().to(prior.mean)
-        errors = prior.observation.errors
+        errors, weights = prior.observation.errors, domains.weights.to(prior.mean)
+        if isinstance(errors, Independent) and domains.data is None:
+            return transform_of(*_weighted_products(*prior.whitened, weights))
+        root = weights.sqrt()
+        data = (domains.data if domains.data is not None else torch.arange(root.shape[-1]).expand(root.shape)).to(root.device)
         if isinstance(errors, Independent):
-            s, d = prior.whitened
-            if domains.data is None:
-                s, d = s.unsqueeze(-3), d.unsqueeze(-2)
-            else:
-                data = domains.data.to(s.device)
-                s, d = s[..., data].movedim(-2, -3), d[..., data]
-            s, d = s * root.unsqueeze(-2), d * root
+            s, d = (part[..., data] for part in prior.whitened)
+            s, d = s.movedim(-2, -3) * root.unsqueeze(-2), d * root
         else:  # the errors of the data of each domain are a covariance of their own
-            data = domains.data if domains.data is not None else torch.arange(root.shape[-1]).expand(root.shape)
-            data = data.to(root.device)
             full = errors.covariance(prior.shown.shape[-1], prior.shown)
-            local = full[data.unsqueeze(-1), data.unsqueeze(-2)]
             rows = torch.cat([prior.shown, prior.innovation.unsqueeze(-2)], -2)[..., data].movedim(-2, -3) * root.unsqueeze(-2)
-            white = whitened(local, rows, prior.present[..., data] & (root > 0))
+            white = whitened(full[data.unsqueeze(-1), data.unsqueeze(-2)], rows, prior.present[..., data] & (root > 0))
             s, d = white[..., :-1, :], white[..., -1, :]
         return transform_of(s @ s.transpose(-1, -2), (s @ d.unsqueeze(-1)).squeeze(-1))
 
@@ -110,3 +105,17 @@ class LETKF(EnsembleFilter):
         found = domains_of(prior.grid, rule, locations)
         self._kept["latest"] = (prior.grid, locations, found)
         return found
+
+
+def _weighted_products(s: Tensor, d: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    r""":math:`S\,\mathrm{diag}(w_p)\,S^T` ``(*batch, blocks, N, N)`` and :math:`S\,\mathrm{diag}(w_p)\,d` ``(*batch, blocks, N)``.
+
+    The products of every pair of members times the weights ``(blocks, m)`` of every domain: one matrix product for all domains.
+    """
+    n = s.shape[-2]
+    i, j = torch.tril_indices(n, n, device=s.device)
+    pairs = torch.cat([s[..., i, :] * s[..., j, :], s * d.unsqueeze(-2)], -2) @ weights.T
+    place = torch.zeros((n, n), dtype=torch.long, device=s.device)
+    place[i, j] = place[j, i] = torch.arange(len(i), device=s.device)
+    gram = pairs[..., place.flatten(), :].transpose(-1, -2).unflatten(-1, (n, n))
+    return gram, pairs[..., len(i) :, :].transpose(-1, -2)
