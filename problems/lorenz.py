@@ -90,6 +90,7 @@ def sakov2012() -> Problem:
             "EnKF-N N=3": {"rmse.a": 0.60},
             "EnKF-N N=10 rotation": {"rmse.a": 0.54},
             "iEnKS N=10 inflation=1.02 rotation": {"rmse.a": 0.31},
+            "particle filter N=100": {"rmse.a": 0.38},
             "particle filter N=800": {"rmse.a": 0.28},
             "extended Kalman filter inflation=180": {"rmse.a": 0.92},
             "3D-Var background=0.1": {"rmse.a": 1.04},
@@ -103,17 +104,11 @@ def sakov2012() -> Problem:
 def sakov2008(points: int = 40) -> Problem:
     """Lorenz 96: 40 points, F = 8, RK4 with dt 0.05, every point observed each step with variance 1."""
 
-    def sample(grid: Grid, generator: torch.Generator) -> Tensor:
-        noise = torch.randn(grid.shape, dtype=torch.float64, device=generator.device, generator=generator)
-        state = 0.001**0.5 * noise
-        state[0] += 1.0
-        return state.to(device=grid.device, dtype=grid.dtype)
-
     return Problem(
         name="lorenz:sakov2008",
         equation=Lorenz96(8.0),
         domain=Domain.periodic(float(points)),
-        initial=RandomLaw(sample),
+        initial=_disturbed_rest(0.001),
         horizon=50.0,
         points=(points,),
         dt=0.05,
@@ -126,7 +121,7 @@ def sakov2008(points: int = 40) -> Problem:
             "EnKF perturbed observations N=28 inflation=1.08": {"rmse.a": 0.24},
             "DEnKF N=40 inflation=1.01": {"rmse.a": 0.18},
             "LETKF N=7 inflation=1.04 rotation radius=4": {"rmse.a": 0.22},
-            "SL-EAKF N=7 inflation=1.07 radius=6": {"rmse.a": 0.23},
+            "SL-EAKF N=7 inflation=1.07 rotation radius=6": {"rmse.a": 0.23},
             "EnKF-N N=24 rotation": {"rmse.a": 0.21},
             "EnKF-N N=24 rotation xN=2": {"rmse.a": 0.18},
             "extended Kalman filter inflation=10": {"rmse.a": 0.24},
@@ -136,3 +131,64 @@ def sakov2008(points: int = 40) -> Problem:
         },
         parameters={"observe_every": 0.05, "noise_variance": 1.0, "initial_variance": 0.001},
     )
+
+
+def bocquet2010_m40() -> Problem:
+    """Lorenz 96 as in :func:`sakov2008`, every second point observed each step with variance 2.25."""
+    return Problem(
+        name="lorenz:bocquet2010_m40",
+        equation=Lorenz96(8.0),
+        domain=Domain.periodic(40.0),
+        initial=_disturbed_rest(0.001, bump=0.0),
+        horizon=64.0,
+        points=(40,),
+        dt=0.05,
+        scheme="rk4",
+        dealias=False,
+        reference="M. Bocquet, C. A. Pires & L. Wu, Mon. Weather Rev. 138 (2010) 2997, fig. 5; scores as listed by DAPPER",
+        scores={
+            "EnKF-N N=24 inflation=1.01 rotation": {"rmse.a": 0.58},
+            "iEnKS N=19 lag=2 inflation=1.04": {"rmse.a": 0.46},
+        },
+        parameters={"observe_every": 0.05, "observe_stride": 2, "noise_variance": 2.25, "initial_variance": 0.001},
+    )
+
+
+def spantini2019() -> Problem:
+    """Lorenz 96 with rare data: RK4 with dt 0.02, every second point observed every 0.4 with variance 0.5; far from Gaussian."""
+    return Problem(
+        name="lorenz:spantini2019",
+        equation=Lorenz96(8.0),
+        domain=Domain.periodic(40.0),
+        initial=_disturbed_rest(0.1),
+        horizon=800.0,
+        points=(40,),
+        dt=0.02,
+        scheme="rk4",
+        dealias=False,
+        reference="A. Spantini, R. Baptista & Y. Marzouk, arXiv 1907.00389 (2019), fig. 9; scores as listed by DAPPER",
+        scores={
+            "ETKF N=40 inflation=1.10": {"rmse.a": 2.2},
+            "ETKF N=60 inflation=1.10": {"rmse.a": 1.3},
+            "ETKF N=100 inflation=1.10": {"rmse.a": 0.97},
+            "LETKF N=40 inflation=1.10 radius=4": {"rmse.a": 1.0},
+            "LETKF N=60 inflation=1.02 radius=4": {"rmse.a": 0.89},
+            "LETKF N=100 inflation=1.02 radius=4": {"rmse.a": 0.84},
+            "iEnKS N=40 lag=2 inflation=1.10": {"rmse.a": 0.52},
+            "climatology": {"rmse.a": 3.6},
+            "optimal interpolation": {"rmse.a": 2.5},
+        },
+        parameters={"observe_every": 0.4, "observe_stride": 2, "noise_variance": 0.5, "initial_variance": 0.1},
+    )
+
+
+def _disturbed_rest(variance: float, bump: float = 1.0) -> RandomLaw:
+    """Independent values of a variance around 0, the first around ``bump``."""
+
+    def sample(grid: Grid, generator: torch.Generator) -> Tensor:
+        noise = torch.randn(grid.shape, dtype=torch.float64, device=generator.device, generator=generator)
+        state = variance**0.5 * noise
+        state[0] += bump
+        return state.to(device=grid.device, dtype=grid.dtype)
+
+    return RandomLaw(sample)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sciml.core.derivatives import Derivatives
 from sciml.core.domain import Domain
-from sciml.core.equation import Equation, ResidualForm
+from sciml.core.equation import Equation
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
-from sciml.core.printing import residual_latex
+from sciml.core.incompressible import IncompressibleFlow
 from sciml.core.problem import Problem, Profile, RandomLaw
 from sciml.derivatives.fourier import Fourier
 from sciml.spectral.random_fields import GaussianRandomField, coloured_noise
@@ -73,10 +73,10 @@ class Vorticity(Equation):
         return total if self.forcing is None else total + self.forcing(*d.coordinates())
 
 
-class VelocityPressure(ResidualForm):
+class VelocityPressure(IncompressibleFlow):
     r"""The residual of :math:`u_t + u\cdot\nabla u = -\nabla p + \nu\Delta u - \mu u + f`, :math:`\nabla\cdot u = 0`.
 
-    Three channels (momentum along x, along y, divergence) for the unknowns (u, v, p): what networks are trained on.
+    Three channels (momentum along x, along y, divergence) for the unknowns (u, v, p): what networks are trained on, and carried by.
     The curl of the momentum rows is the residual of :class:`Vorticity` where the divergence vanishes. A mean flow is part
     of (u, v) here.
 
@@ -86,31 +86,24 @@ class VelocityPressure(ResidualForm):
     forcing : f, a function of the coordinates that returns both components; None for none.
     """
 
-    fields = ("u", "v", "p")
-    ndim = 2
-
     def __init__(self, viscosity: Any, drag: Any = 0.0, forcing: Forcing | None = None) -> None:
         super().__init__()
         self.viscosity = viscosity
         self.drag = drag
         self.forcing = forcing
 
-    def residual(self, u: Any, d: Derivatives) -> Any:
-        field = d.field(u) if isinstance(u, Tensor) else u
-        velocity_x, velocity_y, pressure = d.split(field)
-        velocity = (velocity_x, velocity_y)
-        force = (None, None) if self.forcing is None else self.forcing(*d.coordinates())
-        rows = []
-        for component, slope, f in zip(velocity, d.grad(pressure), force, strict=True):
-            row = d.t(component) + d.advect(velocity, component) + slope - self.viscosity * d.laplacian(component)
-            if _given(self.drag):
-                row = row + self.drag * component
-            rows.append(row if f is None else row - f)
-        result = d.stack(*rows, d.div(velocity))
-        return d.values(result) if isinstance(u, Tensor) else result
+    def forces(self, velocity: tuple[Any, ...], d: Derivatives) -> Sequence[Any]:
+        body = (None, None) if self.forcing is None else self.forcing(*d.coordinates())
+        return [self._force(component, f, d) for component, f in zip(velocity, body, strict=True)]
 
-    def latex(self) -> str:
-        return residual_latex(self)
+    def _force(self, component: Any, body: Any, d: Derivatives) -> Any:
+        total = body
+        if _given(self.viscosity):
+            friction = self.viscosity * d.laplacian(component)
+            total = friction if total is None else total + friction
+        if _given(self.drag):
+            total = -self.drag * component if total is None else total - self.drag * component
+        return total
 
 
 def velocity_of(w: Any, d: Derivatives) -> tuple[Any, Any]:

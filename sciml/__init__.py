@@ -10,12 +10,54 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml import testing as testing
+    from sciml.assimilation.augmented import Augmented as Augmented
+    from sciml.assimilation.augmented import augmented as augmented
+    from sciml.assimilation.baselines import Climatology as Climatology
+    from sciml.assimilation.baselines import OptimalInterpolation as OptimalInterpolation
+    from sciml.assimilation.covariance import Covariance as Covariance
+    from sciml.assimilation.covariance import GaussianCovariance as GaussianCovariance
+    from sciml.assimilation.covariance import sampled_covariance as sampled_covariance
+    from sciml.assimilation.cycle import cycle as cycle
+    from sciml.assimilation.cycles import Cycles as Cycles
+    from sciml.assimilation.enkf import DEnKF as DEnKF
+    from sciml.assimilation.enkf import EnKF as EnKF
+    from sciml.assimilation.enkf_n import EnKFN as EnKFN
+    from sciml.assimilation.enks import EnKS as EnKS
+    from sciml.assimilation.etkf import ETKF as ETKF
+    from sciml.assimilation.extended import ExtendedKF as ExtendedKF
+    from sciml.assimilation.ienks import IEnKS as IEnKS
+    from sciml.assimilation.inflation import AdaptiveInflation as AdaptiveInflation
+    from sciml.assimilation.inflation import Inflation as Inflation
+    from sciml.assimilation.instruments import data_rows as data_rows
+    from sciml.assimilation.instruments import derived as derived
+    from sciml.assimilation.instruments import instruments as instruments
+    from sciml.assimilation.letkf import LETKF as LETKF
+    from sciml.assimilation.localization import Localization as Localization
+    from sciml.assimilation.modes import fourier as fourier
+    from sciml.assimilation.observation import Observation as Observation
+    from sciml.assimilation.operators import every as every
+    from sciml.assimilation.operators import mask as mask
+    from sciml.assimilation.particle import OptimalParticleFilter as OptimalParticleFilter
+    from sciml.assimilation.particle import ParticleFilter as ParticleFilter
+    from sciml.assimilation.points import at_points as at_points
+    from sciml.assimilation.points import lines as lines
+    from sciml.assimilation.points import local_average as local_average
+    from sciml.assimilation.points import moving as moving
+    from sciml.assimilation.serial import EAKF as EAKF
+    from sciml.assimilation.stochastic import Stochastic as Stochastic
+    from sciml.assimilation.twin import Twin as Twin
+    from sciml.assimilation.twin import twin as twin
+    from sciml.assimilation.variational import FourDVar as FourDVar
+    from sciml.assimilation.variational import ThreeDVar as ThreeDVar
     from sciml.core.conservation import ConservationLaw as ConservationLaw
     from sciml.core.derivatives import Derivatives as Derivatives
     from sciml.core.domain import Dirichlet as Dirichlet
     from sciml.core.domain import Domain as Domain
+    from sciml.core.domain import Free as Free
     from sciml.core.domain import Neumann as Neumann
     from sciml.core.domain import Periodic as Periodic
+    from sciml.core.domain import Slip as Slip
+    from sciml.core.elastic import ElasticBody as ElasticBody
     from sciml.core.equation import Equation as Equation
     from sciml.core.equation import ResidualForm as ResidualForm
     from sciml.core.equation import Term as Term
@@ -27,6 +69,7 @@ if TYPE_CHECKING:
     from sciml.core.errors import UnsupportedError as UnsupportedError
     from sciml.core.field import Field as Field
     from sciml.core.grid import Grid as Grid
+    from sciml.core.incompressible import IncompressibleFlow as IncompressibleFlow
     from sciml.core.loading import load_problem as load_problem
     from sciml.core.loading import problem_names as problem_names
     from sciml.core.problem import Problem as Problem
@@ -66,8 +109,10 @@ if TYPE_CHECKING:
     from sciml.optim.soap import SOAP as SOAP
     from sciml.optim.ssbroyden import SSBroyden as SSBroyden
     from sciml.report.animation import animate as animate
+    from sciml.report.assimilate import assimilate as assimilate
     from sciml.report.compare import compare as compare
     from sciml.report.figures import plot as plot
+    from sciml.report.work_precision import work_precision as work_precision
     from sciml.solvers.adams_bashforth import AB2 as AB2
     from sciml.solvers.adaptive import DormandPrince as DormandPrince
     from sciml.solvers.etdrk import ETDRK1 as ETDRK1
@@ -106,6 +151,7 @@ if TYPE_CHECKING:
     from sciml.surrogates.pinn.pinn import PINN as PINN
     from sciml.surrogates.pinn.sampling import RAD as RAD
     from sciml.surrogates.pinn.sampling import RARD as RARD
+    from sciml.surrogates.pinn.sampling import Gauss as Gauss
     from sciml.surrogates.pinn.sampling import Sobol as Sobol
     from sciml.surrogates.pinn.sampling import Uniform as Uniform
     from sciml.surrogates.refine import refine as refine
@@ -126,13 +172,39 @@ if TYPE_CHECKING:
     from sciml.training.residual import Residual as Residual
 
 _HOME = {
+    "sciml.assimilation.augmented": ("Augmented", "augmented"),
+    "sciml.assimilation.baselines": ("Climatology", "OptimalInterpolation"),
+    "sciml.assimilation.covariance": ("Covariance", "GaussianCovariance", "sampled_covariance"),
+    "sciml.assimilation.cycle": ("cycle",),
+    "sciml.assimilation.cycles": ("Cycles",),
+    "sciml.assimilation.enkf": ("DEnKF", "EnKF"),
+    "sciml.assimilation.enkf_n": ("EnKFN",),
+    "sciml.assimilation.enks": ("EnKS",),
+    "sciml.assimilation.etkf": ("ETKF",),
+    "sciml.assimilation.extended": ("ExtendedKF",),
+    "sciml.assimilation.ienks": ("IEnKS",),
+    "sciml.assimilation.inflation": ("AdaptiveInflation", "Inflation"),
+    "sciml.assimilation.instruments": ("data_rows", "derived", "instruments"),
+    "sciml.assimilation.letkf": ("LETKF",),
+    "sciml.assimilation.localization": ("Localization",),
+    "sciml.assimilation.modes": ("fourier",),
+    "sciml.assimilation.observation": ("Observation",),
+    "sciml.assimilation.operators": ("every", "mask"),
+    "sciml.assimilation.particle": ("OptimalParticleFilter", "ParticleFilter"),
+    "sciml.assimilation.points": ("at_points", "lines", "local_average", "moving"),
+    "sciml.assimilation.serial": ("EAKF",),
+    "sciml.assimilation.stochastic": ("Stochastic",),
+    "sciml.assimilation.twin": ("Twin", "twin"),
+    "sciml.assimilation.variational": ("FourDVar", "ThreeDVar"),
     "sciml.core.conservation": ("ConservationLaw",),
     "sciml.core.derivatives": ("Derivatives",),
-    "sciml.core.domain": ("Dirichlet", "Domain", "Neumann", "Periodic"),
+    "sciml.core.domain": ("Dirichlet", "Domain", "Free", "Neumann", "Periodic", "Slip"),
+    "sciml.core.elastic": ("ElasticBody",),
     "sciml.core.equation": ("Equation", "ResidualForm", "Term"),
     "sciml.core.errors": ("BlowUpError", "ContractError", "DataWarning", "InputError", "SciMLError", "UnsupportedError"),
     "sciml.core.field": ("Field",),
     "sciml.core.grid": ("Grid",),
+    "sciml.core.incompressible": ("IncompressibleFlow",),
     "sciml.core.loading": ("load_problem", "problem_names"),
     "sciml.core.problem": ("Problem", "Profile", "RandomLaw"),
     "sciml.core.propagator": ("Propagator", "Solution", "Stepper"),
@@ -161,8 +233,10 @@ _HOME = {
     "sciml.optim.soap": ("SOAP",),
     "sciml.optim.ssbroyden": ("SSBroyden",),
     "sciml.report.animation": ("animate",),
+    "sciml.report.assimilate": ("assimilate",),
     "sciml.report.compare": ("compare",),
     "sciml.report.figures": ("plot",),
+    "sciml.report.work_precision": ("work_precision",),
     "sciml.solvers.adams_bashforth": ("AB2",),
     "sciml.solvers.adaptive": ("DormandPrince",),
     "sciml.solvers.etdrk": ("ETDRK1", "ETDRK2", "ETDRK3", "ETDRK4"),
@@ -190,7 +264,7 @@ _HOME = {
     "sciml.surrogates.pinn.march": ("MarchedPINN", "march_pinn"),
     "sciml.surrogates.pinn.objective": ("PinnObjective",),
     "sciml.surrogates.pinn.pinn": ("PINN",),
-    "sciml.surrogates.pinn.sampling": ("RAD", "RARD", "Sobol", "Uniform"),
+    "sciml.surrogates.pinn.sampling": ("RAD", "RARD", "Gauss", "Sobol", "Uniform"),
     "sciml.surrogates.refine": ("refine",),
     "sciml.training.fit": ("fit",),
     "sciml.training.forecasts": ("blown_up", "time_to_correlation"),

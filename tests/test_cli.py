@@ -16,7 +16,7 @@ import pytest
 from sciml.cli.commands import _intervals
 from sciml.cli.listing import plain_equation
 from sciml.cli.main import main
-from sciml.cli.parsing import parse_dtype, parse_names, parse_points, parse_settings, parse_value
+from sciml.cli.parsing import parse_dtype, parse_names, parse_points, parse_settings, parse_sizes, parse_value
 from sciml.core.errors import InputError
 from sciml.core.loading import load_problem, problem_names
 from sciml.io.dataset import grid_of
@@ -122,6 +122,35 @@ def test_compare_writes_a_report(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"report.html", "table.csv", "etdrk4.nc", "cnab2.nc", "solution.png"} <= set(os.listdir("out"))
 
 
+def test_sizes_of_curves() -> None:
+    assert parse_sizes([]) is None and parse_sizes(["16,32"]) == [16, 32]
+    assert parse_sizes(["16, 32", "inr=8,12"]) == {"points": [16, 32], "inr": [8, 12]}
+    assert parse_sizes(["width=8"]) == {"width": [8]}
+    for texts, message in (
+        (["16,x"], "no list of whole numbers"),
+        (["inr=1.5"], "no list"),
+        ([""], "no list"),
+        (["=4"], "no name"),
+        (["4", "8"], "given before"),
+        (["inr=4", "inr=8"], "given before"),
+    ):
+        with pytest.raises(InputError, match=message):
+            parse_sizes(texts)
+
+
+def test_curves_of_work_and_precision(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--sizes", "8,1", "--sizes", "rk4=16", "--end", "0.1", "--dt", "0.001", "--set", "diffusivity=0.5"]
+    assert main(["work-precision", "heat:periodic", "--methods", "etdrk4,rk4", *options, "--out", "out"]) == 0
+    said = capsys.readouterr()
+    assert re.search(r"^etdrk4 +1  .*at least 2", said.out, re.MULTILINE)
+    assert re.search(r"^etdrk4 +8 +64 B +\S+e-1\d .* 100$", said.out, re.MULTILINE)
+    assert re.search(r"^rk4 +16 +128 B +\S+e-0\d ", said.out, re.MULTILINE)
+    assert "wrote out/report.html" in said.out and "etdrk4_8" in said.err
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert "--sizes etdrk4=1,8 --sizes rk4=16" in page and "--set diffusivity=0.5" in page and "--dt 0.001 --end 0.1" in page
+    assert {"report.html", "table.csv", "etdrk4_8.nc", "rk4_16.nc", "work_precision.png"} <= set(os.listdir("out"))
+
+
 def test_a_method_that_blows_up_is_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["compare", "burgers:raissi2019", "--methods", "etdrk4,rk4", "--points", "1024", "--end", "0.05", "--times", "2", "--dt", "0.001"]
     assert main(command) == 0
@@ -179,6 +208,13 @@ BAD_INPUT = {
     "compare: variable without a file": (["compare", CASE, "--var", "u"], "give the file too"),
     "compare: negative budget": (["compare", CASE, "--budget", "-1"], "'--budget'"),
     "compare: no output times": (["compare", CASE, "--times", "0"], "at least 1"),
+    "curves: sizes that are no numbers": (["work-precision", CASE, "--sizes", "many"], "--sizes 'many'"),
+    "curves: sizes for nothing": (["work-precision", CASE, "--methods", "rk4", "--sizes", "width=8"], "sizes for 'width'"),
+    "curves: size zero": (["work-precision", CASE, "--methods", "rk4", "--sizes", "0"], "different whole numbers from 1 on"),
+    "curves: an ordinary system": (["work-precision", "lorenz:sakov2012"], "sciml.compare runs it"),
+    "curves: every run fails": (["work-precision", CASE, "--methods", "rk4", "--sizes", "256", "--dt", "0.05"], "No run finished"),
+    "curves: end before the start": (["work-precision", CASE, "--end", "-1"], "positive"),
+    "curves: unknown device": (["work-precision", CASE, "--device", "abacus"], "abacus"),
 }
 
 

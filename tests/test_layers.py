@@ -18,7 +18,7 @@ LAYERS: dict[str, set[str]] = {
     "derivatives": {"core", "spectral"},
     "io": {"core"},
     "solvers": {"core", "derivatives", "io", "spectral"},
-    "testing": {"core", "derivatives", "solvers", "spectral"},
+    "testing": {"assimilation", "core", "derivatives", "solvers", "spectral"},
     "generation": {"core", "derivatives", "io", "solvers", "spectral"},
     "optim": {"core"},
     "training": {"core", "derivatives", "io", "optim", "solvers", "spectral"},

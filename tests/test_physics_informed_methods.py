@@ -35,7 +35,7 @@ def test_lpinn_carries_a_wave_that_pinn_cannot() -> None:
         assert found.dtype == torch.float64 and torch.allclose(found[0], true[0], atol=1e-12)
         errors[name] = ((found - true).norm() / true.norm()).item()
         assert "Gauss-Newton steps" in result.notes and seen == sorted(seen) and 0 < seen[-1] <= 0.95 + 1e-9
-        assert set(result.cost) == {"training_s", "evaluation_s", "parameters"}
+        assert set(result.cost) == {"training_s", "evaluation_s", "parameters", "state_bytes"}
     assert errors["lpinn"] < 1e-12 < 0.1 < errors["pinn"]
     assert "smallest J = dx/dX 1" in result.notes
 

@@ -629,7 +629,8 @@ def test_what_a_comparison_had_is_not_computed_again(tmp_path: Path, monkeypatch
         compare(KS, ["cnab2", "rk4"], tmp_path / "report", resume=True, **settings)
     result = compare(KS, ["cnab2", "etdrk4"], tmp_path / "report", resume=True, **settings)
     assert made == ["cnab2", "etdrk4", "etdrk4"] and isinstance(result.truth, CertifiedRun) and len(result.finished) == 2
-    assert result.finished[0].result.cost == {"dt": pytest.approx(0.02), "steps": 50.0} and result.finished[0].result.notes == "step: asked for"
+    assert result.finished[0].result.cost == {"state_bytes": 256.0, "dt": pytest.approx(0.02), "steps": 50.0}
+    assert result.finished[0].result.notes == "step: asked for"
 
 
 def test_a_part_that_is_not_whole_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from training_run import GRID, Scale, mean_square, model, same, states, train, weights
 
 import sciml
+from sciml.io.described import described
 from sciml.training.batches import parts_of
-from sciml.training.checkpoint import checksum, described
+from sciml.training.checkpoint import checksum
 from sciml.training.ema import Average
 from sciml.training.schedules import Constant, Cosine, OneCycle, Steps, schedule_of
 from sciml.training.seeds import order_of

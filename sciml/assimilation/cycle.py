@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sciml.assimilation import scores
+from sciml.assimilation.cycles import Cycles
+from sciml.assimilation.kept import EVERY, Kept, Position
 from sciml.assimilation.observation import Observation
-from sciml.assimilation.record import Record
 from sciml.assimilation.stages import Assimilator, Data
+from sciml.assimilation.stochastic import Stochastic
+from sciml.assimilation.tally import Tally
 from sciml.core.checks import check_whole
 from sciml.core.errors import InputError
 from sciml.core.propagator import Propagator, Stepper
+from sciml.io.described import described
+from sciml.io.interruption import deferred
+from sciml.io.recipe import content_of, sources_version
 
-
-@dataclass
-class Cycles:
-    """What :func:`cycle` returns.
-
-    Attributes
-    ----------
-    times : of the analyses.
-    series : numbers per cycle and experiment, ``(cycles, *batch)``: ``spread.f``, ``spread.a``, ``innovation`` (root mean square in standard
-        deviations of the data), ``consistency``, ``dof``, ``increment``, ``rank``; with a truth also ``rmse.f``, ``rmse.a`` and ``crps``. "f" is
-        the forecast, "a" the analysis.
-    ranks : of the truth among the forecast members, counts ``(*batch, N + 1)`` over all cycles after the burn-in; None without a truth.
-    mean : of the analyses, ``(cycles, *batch, channel, *space)``.
-    ensemble : after the last analysis.
-    """
-
-    times: tuple[float, ...]
-    series: dict[str, Tensor]
-    ranks: Tensor | None
-    mean: Tensor
-    ensemble: Tensor
-    notes: list[str] = field(default_factory=list)
-
-    def score(self, name: str = "rmse.a", burn_in: int = 0) -> Tensor:
-        """Mean over the cycles after ``burn_in`` of them, ``(*batch,)``."""
-        if name not in self.series:
-            more = "." if self.ranks is not None else "; with a truth there are errors too."
-            raise InputError(f"cycle: no {name!r} was recorded; choose {', '.join(self.series)}{more}")
-        if not 0 <= burn_in < len(self.times):
-            raise InputError(f"cycle: burn_in={burn_in} given for {len(self.times)} cycles; a smaller number is needed.")
-        return self.series[name][burn_in:].nanmean(0)
+SOURCES = ("assimilation", "core", "derivatives", "solvers", "spectral")
+"""Folders of this package on whose code the bits of a run depend."""
 
 
 def cycle(
@@ -62,7 +40,11 @@ def cycle(
     start: float = 0.0,
     truth: Tensor | None = None,
     burn_in: int = 0,
+    lost: str = "raise",
     progress: bool | Callable[[float], None] = False,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = EVERY,
+    resume: bool = False,
 ) -> Cycles:
     """Assimilate data one time after the other.
 
@@ -78,49 +60,68 @@ def cycle(
     every : steps of the model between two times of data.
     truth : states ``(cycles, *batch, channel, *space)`` to measure errors by; no analysis sees it.
     burn_in : cycles whose ranks are not counted.
+    lost : what happens to members whose forecast is no longer finite: "raise" an error, or "replace" them by draws with mean and covariance of
+        the others; ``Cycles.notes`` then tells when, and which.
     progress : True shows a bar; a function is called with the fraction done.
+    checkpoint : file that keeps the run every ``checkpoint_every`` seconds, when it is interrupted, and at its end.
+    resume : go on from ``checkpoint`` if it exists, with the bits of a run that was never interrupted (on one machine with one number of threads).
+        Without it an existing file is refused.
 
-    Raises InputError for shapes that do not fit, BlowUpError with the time and the members of a forecast that is no longer finite.
+    Raises
+    ------
+    InputError : shapes or a checkpoint that do not fit.
+    BlowUpError : with the time and the members of a forecast that is no longer finite (with ``lost="replace"`` only where fewer than two are left).
+    KeyboardInterrupt : on Ctrl-C; with a checkpoint, or SIGTERM, after the cycle in work, which is kept.
     """
     check_whole(1, who="cycle", every=every)
+    if lost not in ("raise", "replace"):
+        raise InputError(f"cycle: lost={lost!r} given; choose 'raise' or 'replace'.")
     _check(step, y, ensemble, truth)
-    batch = ensemble.shape[: -2 - step.grid.ndim]
-    names = ["spread.f", "spread.a", "innovation", "consistency", "dof", "increment", "rank"]
-    names += [] if truth is None else ["rmse.f", "rmse.a", "crps"]
-    series = {name: torch.empty((len(y), *batch), dtype=ensemble.dtype, device=ensemble.device) for name in names}
-    counts: Tensor | None = None
-    mean = torch.empty((len(y), *batch, *ensemble.shape[len(batch) + 1 :]), dtype=ensemble.dtype, device=ensemble.device)
-    data, times, last = Data(step, observation.on(step.grid), y, every, start), [], ensemble
-    stages = analysis.stages(data, ensemble, generator)
-    for stage in tqdm(stages, total=len(y), disable=progress is not True, desc=type(analysis).__name__, mininterval=0.5):
-        k, last = stage.number, stage.analysis
-        f, a = (e.flatten(len(batch) + 1) for e in (stage.forecast, stage.analysis))
-        true = None if truth is None else truth[k].flatten(len(batch))
-        for name, value in _numbers(f, a, stage.record, true).items():
-            series[name][k] = value
-        times.append(stage.time)
-        mean[k] = stage.analysis.mean(len(batch))
-        if true is not None and k >= burn_in:
-            now = scores.ranks(f, true)
-            counts = now if counts is None else counts + now
-        if callable(progress):
-            progress((k + 1) / len(y))
-    return Cycles(tuple(times), series, counts, mean, last)
+    step = step.drawing(generator) if isinstance(step, Stochastic) else step
+    tally = Tally(len(y), ensemble, step.grid, truth, burn_in)
+    data = Data(step, observation.on(step.grid), y, every, start, generator, lost, tally.notes)
+    with ExitStack() as stack:
+        kept = stack.enter_context(Kept(checkpoint, resume=resume, every=checkpoint_every))
+        at = None if checkpoint is None else kept.begin(_recipe(data, analysis, ensemble, generator, truth, burn_in), ensemble.device)
+        if at is not None:
+            tally.restore(at.tally)
+            generator.set_state(at.generator)
+        asked = None if checkpoint is None else stack.enter_context(deferred())
+        begin, state = (0, None) if at is None else (at.number, at.state)
+        stages = analysis.stages(data, ensemble, generator, begin=begin, state=state)
+        layout: dict[str, Any] = {"desc": type(analysis).__name__, "mininterval": 0.5, "disable": progress is not True}
+        for stage in tqdm(stages, initial=begin, total=len(y), **layout):
+            tally.add(stage)
+            if checkpoint is not None:
+                kept.note(Position(stage.number + 1, stage.state, generator.get_state(), tally.content()))
+            if callable(progress):
+                progress((stage.number + 1) / len(y))
+            if asked is not None and asked.to_end:
+                raise KeyboardInterrupt
+    return tally.cycles(type(analysis).__name__)
 
 
-def _numbers(forecast: Tensor, analysed: Tensor, record: Record, truth: Tensor | None) -> dict[str, Tensor]:
-    found = {
-        "spread.f": scores.spread(forecast),
-        "spread.a": scores.spread(analysed),
-        "innovation": (record.innovation.square() / record.noise_variance).nanmean(-1).sqrt(),
-        "consistency": record.consistency,
-        "dof": record.degrees_of_freedom,
-        "increment": (analysed.mean(-2) - forecast.mean(-2)).square().mean(-1).sqrt(),
-        "rank": scores.effective_rank(forecast),
+def _recipe(data: Data, analysis: Assimilator, ensemble: Tensor, generator: torch.Generator, truth: Tensor | None, burn_in: int) -> dict[str, str]:
+    """What decides the bits of a run: settings in words, data as hashes, model and instrument by what they make of the first member."""
+    step = data.step
+    first = ensemble.select(ensemble.ndim - 2 - step.grid.ndim, 0)
+    with torch.no_grad():
+        fixed = torch.Generator(generator.device).manual_seed(0)  # one draw of its errors tells their covariance
+        later = step.disturbed(step.undisturbed(first, data.start), fixed) if isinstance(step, Stochastic) else step(first)
+        seen = data.observation(first, data.start)
+        variances = data.observation.errors.variances(seen.shape[-1], seen)
+    return {
+        "analysis": described(analysis),
+        "model": f"{type(step).__name__} dt={step.dt!r} {content_of(later)}",
+        "observation": f"{content_of(seen)} {content_of(variances)}",
+        "y": f"{tuple(data.y.shape)} {content_of(data.y)}",
+        "ensemble": f"{tuple(ensemble.shape)} {ensemble.dtype} {content_of(ensemble)}",
+        "truth": "none" if truth is None else content_of(truth),
+        "generator": content_of(generator.get_state()),
+        "settings": f"every={data.every} start={data.start!r} burn_in={burn_in} lost={data.lost}",
+        "threads": str(torch.get_num_threads()),  # sums in another order round differently
+        "code": sources_version(SOURCES, (analysis, step)),
     }
-    if truth is not None:
-        found |= {"rmse.f": scores.rmse(forecast, truth), "rmse.a": scores.rmse(analysed, truth), "crps": scores.crps(forecast, truth)}
-    return found
 
 
 def _check(step: Propagator | Stepper, y: Tensor, ensemble: Tensor, truth: Tensor | None) -> None:

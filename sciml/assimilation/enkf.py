@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sciml.assimilation.analysis import EnsembleFilter
 from sciml.assimilation.ensemble import Prior
-from sciml.assimilation.inflation import Inflation, as_inflation
+from sciml.assimilation.inflation import Inflated, as_inflation
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class EnKF(EnsembleFilter):
     G. Burgers, P. J. van Leeuwen & G. Evensen, Mon. Weather Rev. 126 (1998) 1719, eqs. 13-15.
     """
 
-    inflation: float | Inflation = 1.0
+    inflation: Inflated = 1.0
     rotate: bool = False
 
     def __post_init__(self) -> None:
@@ -41,7 +41,7 @@ class DEnKF(EnsembleFilter):
     P. Sakov & P. R. Oke, Tellus A 60 (2008) 361, eqs. 12-15.
     """
 
-    inflation: float | Inflation = 1.0
+    inflation: Inflated = 1.0
     rotate: bool = False
 
     def __post_init__(self) -> None:

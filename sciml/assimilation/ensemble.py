@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -12,6 +12,20 @@ from sciml.assimilation.observation import Observation
 from sciml.core.checks import check_state
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
+
+
+@dataclass
+class Notes:
+    """What an analysis hands on beside the members.
+
+    Attributes
+    ----------
+    memory : for the next analysis.
+    numbers : for the record, ``(*batch,)`` each.
+    """
+
+    memory: Tensor | None = None
+    numbers: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -26,6 +40,8 @@ class Prior:
     present : which data there are, ``(*batch, m)``.
     observation, grid, channels, time : where these come from.
     generator : of random choices.
+    memory : what the analysis before handed on; None for nothing.
+    notes : what this analysis hands on.
     """
 
     mean: Tensor
@@ -38,6 +54,8 @@ class Prior:
     channels: int
     time: float
     generator: torch.Generator
+    memory: Tensor | None = None
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def size(self) -> int:
@@ -50,6 +68,28 @@ class Prior:
         rows = torch.cat([self.shown, self.innovation.unsqueeze(-2)], -2)
         white = self.observation.errors.whiten(rows, self.present)
         return white[..., :-1, :], white[..., -1, :]
+
+    def inflated(self, factor: Tensor) -> Prior:
+        """The same with deviations times a factor ``(*batch,)``; what the members show is taken to be linear in it."""
+        f = factor[..., None, None]
+        return replace(self, anomalies=f * self.anomalies, shown=f * self.shown)
+
+    def weighted(self, weights: Tensor) -> Prior:
+        r"""The same of members with weights ``(*batch, N)`` of sum 1: their mean, and deviations :math:`a_i\sqrt{w_i(N-1)/(1-\sum w^2)}`.
+
+        The covariance of these deviations is the unbiased weighted one.
+        """
+        w = weights.unsqueeze(-1)
+        rest = (1 - w.square().sum(-2, keepdim=True)).clamp_min(torch.finfo(w.dtype).eps)
+        root = (w * (self.size - 1) / rest).sqrt()
+        moved, seen = (w * self.anomalies).sum(-2), (w * self.shown).sum(-2)
+        return replace(
+            self,
+            mean=self.mean + moved,
+            anomalies=root * (self.anomalies - moved.unsqueeze(-2)),
+            innovation=self.innovation - seen,
+            shown=root * (self.shown - seen.unsqueeze(-2)),
+        )
 
 
 def prior_of(ensemble: Tensor, y: Tensor, observation: Observation, *, generator: torch.Generator, time: float, least: int, who: str) -> Prior:

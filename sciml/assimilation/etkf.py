@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sciml.assimilation.analysis import EnsembleFilter
 from sciml.assimilation.ensemble import Prior
-from sciml.assimilation.inflation import Inflation, as_inflation
+from sciml.assimilation.inflation import Inflated, as_inflation
 from sciml.assimilation.roots import inverse_root
 
 
@@ -27,7 +27,7 @@ class ETKF(EnsembleFilter):
     *Good values*: an inflation of 1.01 to 1.05; ``rotate`` for small ensembles of strongly nonlinear systems.
     """
 
-    inflation: float | Inflation = 1.0
+    inflation: Inflated = 1.0
     rotate: bool = False
 
     def __post_init__(self) -> None:

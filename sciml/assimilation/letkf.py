@@ -11,9 +11,9 @@ from torch import Tensor
 from sciml.assimilation.analysis import EnsembleFilter
 from sciml.assimilation.ensemble import Prior
 from sciml.assimilation.etkf import transform, transform_of
-from sciml.assimilation.inflation import Inflation, as_inflation
+from sciml.assimilation.inflation import Inflated, as_inflation
 from sciml.assimilation.localization import Domains, Hook, Localization, domains_of
-from sciml.assimilation.noise import Independent, whitened
+from sciml.assimilation.noise import whitened
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 
@@ -36,7 +36,7 @@ class LETKF(EnsembleFilter):
     B. R. Hunt, E. J. Kostelich & I. Szunyogh, Physica D 230 (2007) 112, section 3.
     """
 
-    inflation: float | Inflation = 1.0
+    inflation: Inflated = 1.0
     radius: float | Sequence[float] | None = None
     taper: str | Callable[[Tensor], Tensor] = "gaspari_cohn"
     block: int | Sequence[int] = 1
@@ -71,11 +71,11 @@ class LETKF(EnsembleFilter):
     def _local(self, prior: Prior, domains: Domains) -> tuple[Tensor, Tensor]:
         """w ``(*batch, blocks, N)`` and T ``(*batch, blocks, N, N)``."""
         errors, weights = prior.observation.errors, domains.weights.to(prior.mean)
-        if isinstance(errors, Independent) and domains.data is None:
+        if errors.diagonal and domains.data is None:
             return transform_of(*_weighted_products(*prior.whitened, weights))
         root = weights.sqrt()
         data = (domains.data if domains.data is not None else torch.arange(root.shape[-1]).expand(root.shape)).to(root.device)
-        if isinstance(errors, Independent):
+        if errors.diagonal:
             s, d = (part[..., data] for part in prior.whitened)
             s, d = s.movedim(-2, -3) * root.unsqueeze(-2), d * root
         else:  # the errors of the data of each domain are a covariance of their own

@@ -131,18 +131,27 @@ def domains_of(grid: Grid, localization: Localization | Hook, locations: Tensor)
     places = blocks_of(grid, block)
     points = torch.stack([x.flatten() for x in grid.points()], -1).cpu()[places]
     at = locations.to(points)
-    weights = localization(grid, points, at) if isinstance(localization, Localization) else localization(grid, points[:, 0], at)
-    if tuple(weights.shape) != (len(places), len(at)) or not bool(((weights >= 0) & (weights <= 1 + 1e-9)).all()):
-        raise InputError(
-            f"localization: weights of shape {tuple(weights.shape)} given; ({len(places)}, {len(at)}) numbers from 0 to 1 are expected, "
-            "one row per local domain and one column per observation."
-        )
-    weights = torch.where(weights >= LEAST, weights, 0.0)
+    weights = weights_of(grid, localization, points, at)
     most = int((weights > 0).sum(1).max()) if len(at) else 0
     if len(at) <= FULL * most:
         return Domains(places, None, weights)
     values, data = weights.topk(max(most, 1), dim=1, sorted=False) if len(at) else (weights, weights.long())
     return Domains(places, data, values)
+
+
+def weights_of(grid: Grid, localization: Localization | Hook, points: Tensor, locations: Tensor) -> Tensor:
+    """Weights ``(p, m)`` of data at ``locations`` ``(m, ndim)`` for blocks of points ``(p, size, ndim)``; those below ``LEAST`` are 0.
+
+    Raises InputError for weights of another shape, or not from 0 to 1.
+    """
+    p, m = len(points), len(locations)
+    weights = localization(grid, points if isinstance(localization, Localization) else points[:, 0], locations)
+    if tuple(weights.shape) != (p, m) or not bool(((weights >= 0) & (weights <= 1 + 1e-9)).all()):
+        raise InputError(
+            f"localization: weights of shape {tuple(weights.shape)} given; ({p}, {m}) numbers from 0 to 1 are expected, one row per local domain and "
+            "one column per observation."
+        )
+    return torch.where(weights >= LEAST, weights, 0.0)
 
 
 def _per_axis(value: T | Sequence[T], ndim: int, name: str) -> tuple[T, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -11,7 +12,14 @@ from sciml.core.errors import InputError
 
 
 class Noise(ABC):
-    """Gaussian errors of zero mean of m observations; missing ones take no part."""
+    """Gaussian errors of zero mean of m observations; missing ones take no part.
+
+    Attributes
+    ----------
+    diagonal : whether the errors are independent of each other.
+    """
+
+    diagonal = False
 
     @abstractmethod
     def whiten(self, r: Tensor, present: Tensor) -> Tensor:
@@ -29,9 +37,18 @@ class Noise(ABC):
     def covariance(self, m: int, like: Tensor) -> Tensor:
         """R, ``(m, m)``."""
 
+    def log_determinant(self, present: Tensor, like: Tensor) -> Tensor:
+        r""":math:`\ln\det R` of the observations that are ``present`` ``(*batch, m)``, ``(*batch,)``."""
+        both = present.unsqueeze(-1) & present.unsqueeze(-2)
+        m = present.shape[-1]
+        found = torch.where(both, self.covariance(m, like), torch.eye(m, dtype=like.dtype, device=like.device))
+        return 2 * torch.linalg.cholesky(found).diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
 
 class Independent(Noise):
     """Standard deviations: one number, or one per observation ``(m,)``."""
+
+    diagonal = True
 
     def __init__(self, deviation: float | Tensor) -> None:
         self.deviation = torch.as_tensor(deviation, dtype=torch.float64).detach()
@@ -58,6 +75,9 @@ class Independent(Noise):
 
     def covariance(self, m: int, like: Tensor) -> Tensor:
         return torch.diag(self.variances(m, like))
+
+    def log_determinant(self, present: Tensor, like: Tensor) -> Tensor:
+        return torch.where(present, self.variances(present.shape[-1], like).log(), 0.0).sum(-1)
 
 
 class Correlated(Noise):
@@ -92,6 +112,45 @@ class Correlated(Noise):
         if len(self.matrix) != m:
             raise InputError(f"Observation: a covariance of {len(self.matrix)} observations given, and there are {m}.")
         return self.matrix.to(like)
+
+
+class Given(Noise):
+    r"""A covariance known by what it does, as a user's own model of errors.
+
+    Parameters
+    ----------
+    whiten : :math:`R^{-1/2}r` for rows r ``(*batch, k, m)``; linear, any root.
+    sample : ``(shape, generator)`` to draws of that shape, ``(*batch, m)``.
+
+    Where data are missing, and for single variances, R itself is needed, an ``(m, m)`` matrix that is made from ``whiten`` once.
+    """
+
+    def __init__(self, whiten: Callable[[Tensor], Tensor], sample: Callable[[tuple[int, ...], torch.Generator], Tensor]) -> None:
+        self._whiten, self._sample = whiten, sample
+        self._matrices: dict[int, Tensor] = {}
+
+    def whiten(self, r: Tensor, present: Tensor) -> Tensor:
+        if bool(present.all()):
+            return self._whiten(r)
+        return whitened(self.covariance(r.shape[-1], r), r, present)
+
+    def sample(self, batch: tuple[int, ...], m: int, like: Tensor, generator: torch.Generator) -> Tensor:
+        drawn = self._sample((*batch, m), generator)
+        if tuple(drawn.shape) != (*batch, m):
+            raise InputError(f"Observation: errors of shape {tuple(drawn.shape)} were drawn; {(*batch, m)} is expected.")
+        return drawn.to(like)
+
+    def variances(self, m: int, like: Tensor) -> Tensor:
+        return self.covariance(m, like).diagonal()
+
+    def covariance(self, m: int, like: Tensor) -> Tensor:
+        if m not in self._matrices:
+            root = self._whiten(torch.eye(m, dtype=like.dtype, device=like.device))  # its rows are the columns of the root of the inverse
+            factor, info = torch.linalg.cholesky_ex((root @ root.T).to(torch.float64))
+            if int(info):
+                raise InputError("Observation: whiten given is singular: some combination of data would have no weight. Give an invertible one.")
+            self._matrices[m] = torch.cholesky_inverse(factor)
+        return self._matrices[m].to(like)
 
 
 def whitened(covariance: Tensor, r: Tensor, present: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def every(stride: int | Sequence[int], *, offset: int = 0, channels: Sequence[in
     strides = stride if isinstance(stride, int) else tuple(stride)
     check_whole(1, who="every", **{f"stride {i}": s for i, s in enumerate((strides,) if isinstance(strides, int) else strides)})
     check_whole(0, who="every", offset=offset)
-    return Every(_channels(channels), strides, offset)
+    return Every(numbered(channels), strides, offset)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def mask(where: Tensor, *, channels: Sequence[int] | None = None) -> Operator:
     """The points where a boolean tensor of the grid's shape is true. Raises InputError if it is true nowhere."""
     if where.dtype is not torch.bool or not bool(where.any()):
         raise InputError(f"mask: a tensor of {where.dtype} with {int(where.sum())} points given; a boolean one that is true somewhere is needed.")
-    return Mask(_channels(channels), where.cpu())
+    return Mask(numbered(channels), where.cpu())
 
 
 @dataclass(frozen=True)
@@ -125,15 +125,22 @@ def function(of: Callable[[Tensor], Tensor], *, locations: Tensor | None = None)
 
 def columns(u: Tensor, grid: Grid, channels: Sequence[int] | None) -> Tensor:
     """Chosen channels with space as one axis, ``(*batch, channels, points)``."""
-    flat = u.reshape(*u.shape[: u.ndim - grid.ndim], -1)
+    chosen = chosen_channels(u, grid, channels)
+    return chosen.reshape(*chosen.shape[: u.ndim - grid.ndim], -1)
+
+
+def chosen_channels(u: Tensor, grid: Grid, channels: Sequence[int] | None) -> Tensor:
+    """Chosen channels, ``(*batch, channels, *space)``."""
     if channels is None:
-        return flat
-    if max(channels) >= flat.shape[-2]:
-        raise InputError(f"Observation: channels={tuple(channels)} asked for, but the state has {flat.shape[-2]} fields, numbered from 0.")
-    return flat[..., list(channels), :]
+        return u
+    axis = u.ndim - 1 - grid.ndim
+    if max(channels) >= u.shape[axis]:
+        raise InputError(f"Observation: channels={tuple(channels)} asked for, but the state has {u.shape[axis]} fields, numbered from 0.")
+    return u.index_select(axis, torch.tensor(list(channels), device=u.device))
 
 
-def _channels(channels: Sequence[int] | None) -> tuple[int, ...] | None:
+def numbered(channels: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Numbers of fields; InputError for none, and for one twice."""
     if channels is None:
         return None
     check_whole(0, who="Observation", **{f"channel {i}": c for i, c in enumerate(channels)})

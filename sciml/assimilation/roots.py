@@ -66,11 +66,13 @@ class InverseRoot(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *outer: Any) -> tuple[Tensor, None]:
-        return _along(outer[0], *ctx.saved_tensors, ctx.shift), None
+        (gram,) = ctx.saved_tensors
+        return _along(outer[0], gram, ctx.shift), None
 
     @staticmethod
     def jvp(ctx: Any, *along: Any) -> Tensor:
-        return _along(along[0], *ctx.saved_tensors, ctx.shift)
+        (gram,) = ctx.saved_tensors
+        return _along(along[0], gram, ctx.shift)
 
     @staticmethod
     def vmap(info: Any, dims: tuple[int | None, None], gram: Tensor, shift: float) -> tuple[Tensor, int]:

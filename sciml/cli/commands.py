@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -116,6 +116,25 @@ def _intervals(problem: Problem, end: float | None, dt: float | None) -> int:
     return steps if steps <= most else next((n for n in range(most, most // 2, -1) if steps % n == 0), most)
 
 
+@contextmanager
+def stages() -> Iterator[Callable[[str, float], None]]:
+    """A function that shows what is being done, and the fraction done, as one bar per label."""
+    with ExitStack() as stack:
+        bar: tqdm | None = None
+
+        def show(label: str, fraction: float) -> None:
+            nonlocal bar
+            if bar is None or bar.desc != label:
+                if bar is not None:
+                    bar.close()
+                bar = stack.enter_context(tqdm(total=100, desc=label, bar_format="{desc:>20} {bar:30} {elapsed}", file=sys.stderr, leave=True))
+            if bar.n != (percent := round(100 * fraction)):
+                bar.n = percent
+                bar.refresh()
+
+        yield show
+
+
 def run_compare(
     name: str,
     methods: str | None,
@@ -139,17 +158,6 @@ def run_compare(
     """``sciml compare``: the report, and its table on the terminal."""
     with ExitStack() as stack:
         stack.enter_context(stoppable("No method had finished; nothing was kept."))
-        bar: tqdm | None = None
-
-        def show(label: str, fraction: float) -> None:
-            nonlocal bar
-            if bar is None or bar.desc != label:
-                if bar is not None:
-                    bar.close()
-                bar = stack.enter_context(tqdm(total=100, desc=label, bar_format="{desc:>20} {bar:30} {elapsed}", file=sys.stderr, leave=True))
-            bar.n = round(100 * fraction)
-            bar.refresh()
-
         check_times(times)
         result = compare(
             name,
@@ -168,7 +176,7 @@ def run_compare(
             device=device,
             dtype=parse_dtype(dtype),
             budget=budget,
-            progress=show,
+            progress=stack.enter_context(stages()),
             resume=resume,
             overwrite=overwrite,
         )

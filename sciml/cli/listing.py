@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 
+from sciml.assimilation.methods import ANALYSES
 from sciml.core.loading import load_problem, problem_names
 from sciml.methods.registry import methods
 
@@ -16,7 +17,7 @@ _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def print_listing() -> None:
-    """Problems with their equation and source, then methods, one line each and no wider than the terminal."""
+    """Problems with their equation and source, then methods and analyses, one line each and no wider than the terminal."""
     width = shutil.get_terminal_size((140, 24)).columns
     names = problem_names()
     column = max(map(len, names)) + 2
@@ -28,6 +29,9 @@ def print_listing() -> None:
     print("\nMETHODS")
     for method in methods().values():
         print(_fit(f"  {method.name:<{column}}{method.description}", width))
+    print("\nANALYSES (of sciml assimilate)")
+    for name, (_, description) in ANALYSES.items():
+        print(_fit(f"  {name:<{column}}{description}", width))
 
 
 def plain_equation(latex: str) -> str:

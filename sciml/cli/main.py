@@ -1,4 +1,4 @@
-"""``sciml list | solve | generate | train | compare``: what each option means, and how errors reach the user.
+"""``sciml list | solve | generate | train | compare | work-precision | assimilate``: what each option means, and how errors reach the user.
 
 PyTorch takes seconds to import, so each command imports what it needs when it runs and ``sciml --help`` is quick.
 """
@@ -210,6 +210,105 @@ def compare(
         device,
         dtype,
         budget,
+        resume,
+        overwrite,
+    )
+
+
+@app.command("work-precision")
+def work_precision(
+    problem: ProblemName,
+    methods: Annotated[str | None, typer.Option(help="Names separated by commas. All usual ones that apply by default.")] = None,
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]N,N,...",
+            help="Sizes: 32,64 are points per axis (widths, if all methods are networks); width=8,12 are for networks, inr=8,12 for one method. "
+            "May be given several times; each method has some by default.",
+        ),
+    ] = None,
+    points: Annotated[str | None, typer.Option(help="Samples per axis where networks are evaluated. The published ones by default.")] = None,
+    dt: Annotated[float | None, typer.Option("--dt", help="Time step of all runs. Chosen by each method by default.")] = None,
+    end: End = None,
+    setting: Settings = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("work_precision"),
+    device: Device = "cpu",
+    dtype: Precision = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="Seconds that a method may spend on training, in each size.")] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Run methods in several sizes on one problem: error against memory and time as curves."""
+    from sciml.cli.work_precision import run_work_precision
+
+    run_work_precision(problem, methods, sizes or [], points, dt, end, setting or [], seed, out, device, dtype, budget, resume, overwrite)
+
+
+@app.command()
+def assimilate(
+    problem: ProblemName,
+    method: Annotated[str, typer.Option(help="An analysis of `sciml list`, or several separated by commas.")] = "etkf",
+    observe: Annotated[
+        str,
+        typer.Option(metavar="KIND:N", help="every:4 (points of the grid), random:20 (places), points:0.1,0.5, fourier:8 or average:0.5 (width)."),
+    ] = "every:1",
+    channels: Annotated[str | None, typer.Option(metavar="N,N", help="Numbers of the fields that are observed, from 0. All by default.")] = None,
+    noise: Annotated[float | None, typer.Option(help="Standard deviation of the data. The published one by default.")] = None,
+    members: Annotated[int, typer.Option(min=1, help="Members of the ensemble.")] = 20,
+    inflation: Annotated[float | None, typer.Option(help="Factor of the ensemble's deviations after each analysis.")] = None,
+    radius: Annotated[float | None, typer.Option(help="Radius of localisation, in the problem's unit of length.")] = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Mix the members by random rotations.")] = False,
+    option: Annotated[list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Another option of the method; several times.")] = None,
+    cycles: Annotated[int, typer.Option(min=1, help="Times of data.")] = 100,
+    every: Annotated[int | None, typer.Option(min=1, help="Steps of the model between two times of data. The published ones by default.")] = None,
+    experiments: Annotated[int, typer.Option(min=1, help="Independent ones, run side by side.")] = 1,
+    spin_up: Annotated[float | None, typer.Option(min=0, help="Time that the truth runs before the first ensemble.")] = None,
+    spread: Annotated[float | None, typer.Option(help="Standard deviation of the first ensemble. From the problem's random law by default.")] = None,
+    burn_in: Annotated[int | None, typer.Option(min=0, help="Cycles that scores leave out; a third by default.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Forecast by this model, which `sciml train` wrote; --every counts its steps.")] = None,
+    imperfect: Annotated[
+        list[str] | None, typer.Option("--imperfect", metavar="NAME=VALUE", help="A parameter that the forecasts have instead; several times.")
+    ] = None,
+    points: Points = None,
+    dt: Step = None,
+    setting: Settings = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("assimilation"),
+    device: Device = "cpu",
+    dtype: Precision = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Assimilate data in a twin experiment: a truth by the classical solver, data with errors, and methods that estimate it."""
+    from sciml.cli.assimilate import run_assimilate
+
+    run_assimilate(
+        problem,
+        method,
+        observe,
+        channels,
+        noise,
+        members,
+        inflation,
+        radius,
+        rotate,
+        option or [],
+        cycles,
+        every,
+        experiments,
+        spin_up,
+        spread,
+        burn_in,
+        model,
+        imperfect or [],
+        points,
+        dt,
+        setting or [],
+        seed,
+        out,
+        device,
+        dtype,
         resume,
         overwrite,
     )

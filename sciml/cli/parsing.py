@@ -51,6 +51,24 @@ def parse_points(text: str | None) -> int | tuple[int, ...] | None:
     return counts[0] if len(counts) == 1 else counts
 
 
+def parse_sizes(texts: Sequence[str]) -> list[int] | dict[str, list[int]] | None:
+    """``["32,64", "inr=8,12"]``: a list if there is only one without a name, else lists by name, where "points" is the name of that one."""
+    result: dict[str, list[int]] = {}
+    for text in texts:
+        name, separator, counts = text.rpartition("=")
+        name = name.strip() if separator else ""
+        try:
+            sizes = [int(count) for count in counts.split(",")]
+        except ValueError:
+            raise InputError(f"--sizes {text!r} is no list of whole numbers; write --sizes 32,64 or --sizes inr=8,12.") from None
+        if name in result or (separator and not name):
+            raise InputError(f"--sizes {text!r} has {'a name that was given before' if name or not separator else 'no name'}; give each name once.")
+        result[name] = sizes
+    if not result:
+        return None
+    return result[""] if list(result) == [""] else {name or "points": sizes for name, sizes in result.items()}
+
+
 def parse_names(text: str | None) -> list[str] | None:
     """``"a,b"`` as ``["a", "b"]``."""
     if text is None:

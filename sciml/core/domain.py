@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sciml.core.errors import InputError
+from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.grid import Grid
 
 BoundaryValue = float | Callable[[float], float | Tensor]
@@ -42,7 +42,20 @@ class Neumann:
         return self.value(time) if callable(self.value) else self.value
 
 
-Boundary = Periodic | Dirichlet | Neumann
+@dataclass(frozen=True)
+class Free:
+    """Nothing is imposed on the face: what holds there is what the equation's own form implies, such as no traction on an elastic body."""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """Nothing passes through the face: of the first fields, one per axis, the one along its normal vanishes; nothing holds back what moves along it.
+
+    The other fields are left to the equation. A viscous flow exerts no shear stress on such a face.
+    """
+
+
+Boundary = Periodic | Dirichlet | Neumann | Free | Slip
 
 
 @dataclass(frozen=True)
@@ -113,3 +126,15 @@ class Domain:
             raise InputError(f"points={points} given, but an ordinary system has no space axes; leave the points out.")
         shape = (points,) * self.ndim if isinstance(points, int) else tuple(points)
         return Grid(shape, self.lengths, self.is_periodic, self.lower, dtype, torch.device(device))
+
+
+def check_imposed(boundaries: Sequence[tuple[Boundary, Boundary]], *, who: str, also: tuple[type, ...] = ()) -> None:
+    """Raise UnsupportedError unless every face is Periodic, Dirichlet or Neumann, or of a kind in ``also``."""
+    known = (Periodic, Dirichlet, Neumann, *also)
+    for axis, pair in enumerate(boundaries):
+        for side, face in zip(("lower", "upper"), pair, strict=True):
+            if not isinstance(face, known):
+                names = " or ".join(f"{kind.__name__}()" for kind in known)
+                raise UnsupportedError(
+                    f"{who}: the {side} face of axis {axis} is {type(face).__name__}(), which it does not know; use {names}, or another method."
+                )

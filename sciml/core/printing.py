@@ -31,6 +31,11 @@ NAMES = {
     "exponent": "m",
     "forcing": "F",
     "mean_flow": "U",
+    "density": r"\rho",
+    "shear": r"\mu",
+    "lame": r"\lambda",
+    "load": "b",
+    **{name: f"{name[0]}_{{{name[1]}}}" for name in ("dx", "dy", "vx", "vy")},
 }
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from sciml.core.domain import Boundary, Periodic
+from sciml.core.domain import Boundary, Periodic, check_imposed
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 
@@ -34,6 +34,7 @@ def check_boundaries(boundaries: Sequence[Pair] | None, grid: Grid, *, who: str)
             raise InputError(
                 f"{who}: axis {axis} has the boundaries {pair} but the grid has periodic={periodic} there; make the grid with problem.grid(points)."
             )
+    check_imposed(pairs, who=who)
     return pairs
 
 

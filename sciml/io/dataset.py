@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from sciml.core.derivatives import AXES
-from sciml.core.domain import Boundary, Periodic
+from sciml.core.domain import Boundary, Dirichlet, Neumann
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
 from sciml.core.problem import Problem
@@ -177,7 +177,7 @@ def _attributes(u: Tensor, grid: Grid, problem: Problem, attrs: Mapping[str, Any
 
 def _describe(face: Boundary) -> Any:
     kind = type(face).__name__.lower()
-    if isinstance(face, Periodic):
+    if not isinstance(face, Dirichlet | Neumann):
         return kind
     return {kind: "a function of time" if callable(face.value) else float(face.value)}
 

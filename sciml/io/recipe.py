@@ -21,9 +21,13 @@ PACKAGE = Path(__file__).parents[1]
 
 def code_version(problem: Problem, parts: Sequence[str], others: Iterable[object] = ()) -> str:
     """A hash of the sources that decide a result: those folders of the package, and the files of the problem and of the other objects."""
-    functions: list[Any] = [f for thing in (problem.equation, *others) for kind in type(thing).__mro__ for f in vars(kind).values()]
-    functions += [problem.exact, problem.filter, *vars(problem.initial).values()]
-    files = {Path(inspect.getfile(f)) for f in functions if inspect.isfunction(f)}
+    return sources_version(parts, (problem.equation, *others), (problem.exact, problem.filter, *vars(problem.initial).values()))
+
+
+def sources_version(parts: Sequence[str], objects: Iterable[object], functions: Iterable[object] = ()) -> str:
+    """A hash of those folders of the package, and of the files of the objects' classes and of functions."""
+    found = [f for thing in objects for kind in type(thing).__mro__ for f in vars(kind).values()]
+    files = {Path(inspect.getfile(f)) for f in (*found, *functions) if inspect.isfunction(f)}
     return hashlib.sha256(_package_version(tuple(parts)) + _digest(files)).hexdigest()[:16]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
@@ -12,10 +12,19 @@ import xarray as xr
 
 from sciml.core.errors import UnsupportedError
 from sciml.core.problem import Problem
+from sciml.io.dataset import to_tensor
 from sciml.methods.measure import Meter
 
 Progress = Callable[[float], None]
 """Called with the fraction done, from 0 to 1."""
+
+LADDERS: Mapping[int, tuple[int, ...]] = {1: (16, 32, 64, 128, 256), 2: (8, 16, 32, 64), 3: (8, 16, 32)}
+"""Points per axis when no sizes are asked for, by the number of axes."""
+
+POINTS = "points"
+"""What the sizes of a method on a grid count: points per axis."""
+WIDTH = "width"
+"""What the sizes of a network count: hidden units per layer."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,7 @@ class Settings:
     device, dtype : None for the method's own precision (float64 for solvers, float32 for networks).
     seed : of every random choice; equal seeds give equal initial states to all methods.
     budget : seconds that a method with something to train may spend on it; None for its own default.
+    width : hidden units per layer of a method that is a network; None for its own default.
     """
 
     times: Sequence[float]
@@ -39,6 +49,7 @@ class Settings:
     dtype: torch.dtype | None = None
     seed: int = 0
     budget: float | None = None
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,8 @@ class MethodResult:
     wall_s : wall time of the whole run, everything that the method had to do included.
     peak_bytes : memory at the worst moment above what was in use before the run.
     notes : one sentence on what was run.
-    cost : named parts of the cost, such as ``steps`` or ``training_s``.
+    cost : named parts of the cost, such as ``steps`` or ``training_s``; always with ``state_bytes``, the memory of all that stands for the fields
+        at one time.
     """
 
     dataset: xr.Dataset
@@ -63,7 +75,10 @@ class MethodResult:
 
 @dataclass(frozen=True)
 class Run:
-    """What :meth:`Method.solve` hands back: the trajectory, and what the method has to say about it."""
+    """What :meth:`Method.solve` hands back: the trajectory, and what the method has to say about it.
+
+    A method whose state is not the samples in the dataset gives ``cost["state_bytes"]``, and one with a trained model ``cost["model_bytes"]``.
+    """
 
     dataset: xr.Dataset
     notes: str = ""
@@ -78,11 +93,13 @@ class Method(ABC):
     name : by which the command line knows it.
     description : one line.
     default : whether ``sciml compare`` runs it when no methods are named.
+    size_is : what the sizes of :meth:`sized` count, in a word.
     """
 
     name: str
     description: str
     default: bool = True
+    size_is: str = POINTS
 
     @abstractmethod
     def applies(self, problem: Problem) -> str | None:
@@ -94,6 +111,14 @@ class Method(ABC):
 
     def warm_up(self, problem: Problem, settings: Settings) -> None:
         """Load what is loaded on first use (compiled code, transform plans), before anything is measured; by default nothing."""
+
+    def ladder(self, problem: Problem) -> Sequence[int]:
+        """Sizes to run a problem with, increasing, when none are asked for."""
+        return LADDERS[problem.domain.ndim]
+
+    def sized(self, settings: Settings, size: int) -> Settings:
+        """The settings for a size: the points per axis, unless the method says otherwise."""
+        return replace(settings, points=size)
 
     @final
     def run(self, problem: Problem, settings: Settings, progress: Progress | None = None) -> MethodResult:
@@ -107,4 +132,11 @@ class Method(ABC):
         self.warm_up(problem, settings)
         with Meter(settings.device) as meter:
             run = self.solve(problem, settings, progress)
-        return MethodResult(run.dataset, meter.wall_s, meter.peak_bytes, run.notes, run.cost)
+        cost = {"state_bytes": float(samples_bytes(run.dataset)), **run.cost}
+        return MethodResult(run.dataset, meter.wall_s, meter.peak_bytes, run.notes, cost)
+
+
+def samples_bytes(ds: xr.Dataset) -> int:
+    """Memory of a dataset's fields at one time: samples times channels times bytes of a number."""
+    values = to_tensor(ds)
+    return (values[0] if "time" in ds.dims else values).nbytes

@@ -9,12 +9,13 @@ import torch
 import xarray as xr
 
 from sciml.core.conservation import ConservationLaw
+from sciml.core.elastic import ElasticBody
 from sciml.core.equation import Equation
 from sciml.core.problem import Problem
 from sciml.methods.base import Method, Progress, Run, Settings
 from sciml.solvers.solve import solve
 
-SPECTRAL, CELLS, ANY = "spectral", "cells", "any"
+SPECTRAL, CELLS, ANY, BODY = "spectral", "cells", "any", "body"
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,7 +26,7 @@ class Classical(Method):
     ----------
     name : as ``sciml.solve(method=...)`` knows it.
     description : one line.
-    needs : a periodic domain (``spectral``), a conservation law (``cells``) or neither (``any``).
+    needs : a periodic domain (``spectral``), a conservation law (``cells``), an elastic body (``body``), or any evolution equation (``any``).
     default : see :class:`Method`.
     """
 
@@ -35,6 +36,8 @@ class Classical(Method):
     default: bool = True
 
     def applies(self, problem: Problem) -> str | None:
+        if self.needs == BODY:
+            return None if isinstance(problem.equation, ElasticBody) else "it needs an elastic body, and this problem has no energy of a deformation"
         if not isinstance(problem.equation, Equation):
             return "it needs an evolution equation, and this problem states a residual only"
         if self.needs == SPECTRAL:
@@ -79,5 +82,6 @@ METHODS = (
     Classical("rk4", "classical explicit Runge-Kutta, order 4", ANY),
     Classical("dopri5", "adaptive Dormand-Prince 5(4), error control", ANY),
     Classical("finite_volume", "conservative cell averages with limited fluxes", CELLS),
+    Classical("ritz", "polynomials moved by an elastic body's energy, symplectic, order 4", BODY),
     Classical("scipy", "scipy.integrate.solve_ivp, an independent integrator", ANY, default=False),
 )

@@ -101,6 +101,7 @@ class TrainedFNO(Method):
         if not torch.isfinite(forecast).all():
             raise BlowUpError(f"the forecast is not finite after {len(gaps)} steps; give more --budget, or fewer --times.")
         count = sum(p.numel() * (2 if p.is_complex() else 1) for p in model.parameters())
+        held = sum(p.nbytes for p in model.parameters())
         drawn = "drawn from the initial law" if random else f"from the initial state times 1 + r, r smooth, random and up to {PERTURBATION:g}"
         last = history.epochs[-1]
         notes = (
@@ -109,6 +110,7 @@ class TrainedFNO(Method):
         )
         attrs = {"method": self.name, "dt": dt, "seed": settings.seed}
         cost = {"data_s": made, "training_s": last.seconds, "forecast_s": clock.perf_counter() - before, "parameters": float(count)}
+        cost["model_bytes"] = float(held)  # beside the state, which is the samples
         return Run(to_dataset(forecast, settings.times, grid, problem, attrs), notes, cost)
 
     def _trajectories(self, problem: Problem, settings: Settings, seconds: float, tell: Progress) -> tuple[Tensor, bool]:

@@ -5,26 +5,30 @@ from __future__ import annotations
 import importlib
 import time as clock
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.problem import Problem
-from sciml.methods.base import Method, Progress, Run, Settings
+from sciml.methods.base import WIDTH, Method, Progress, Run, Settings
 
 if TYPE_CHECKING:
     from sciml.surrogates.pinn.base import PointModel
 
 BUDGET = 60.0
 """Seconds of training when no budget is given."""
+WIDTHS = (8, 12, 16, 24)
+"""Of a ladder of networks when no sizes are asked for."""
 
 
 class PhysicsInformed(Method):
     """A network trained by Gauss-Newton steps on the problem's own equation, from the asked initial state; no data."""
 
     default = False
+    size_is = WIDTH
 
     @abstractmethod
     def make(self, problem: Problem, **options: Any) -> PointModel:
@@ -42,6 +46,12 @@ class PhysicsInformed(Method):
             return str(error).rstrip(".")
         return None
 
+    def ladder(self, problem: Problem) -> Sequence[int]:
+        return WIDTHS
+
+    def sized(self, settings: Settings, size: int) -> Settings:
+        return replace(settings, width=size)
+
     def warm_up(self, problem: Problem, settings: Settings) -> None:
         for module in ("sciml.training.fit", "sciml.optim.gauss_newton"):
             importlib.import_module(module)
@@ -58,7 +68,8 @@ class PhysicsInformed(Method):
             torch.manual_seed(settings.seed)
             state = torch.Generator().manual_seed(settings.seed)
             dtype = settings.dtype or torch.float64
-            model = self.make(problem, end=float(settings.times[-1]), points=settings.points, generator=state, dtype=dtype)
+            size = {} if settings.width is None else {"width": settings.width}
+            model = self.make(problem, end=float(settings.times[-1]), points=settings.points, generator=state, dtype=dtype, **size)
         optimizer = GaussNewton()
         history = fit(
             model, budget=budget, optimizer=optimizer, seed=settings.seed, device=settings.device, progress=lambda fraction: tell(0.95 * fraction)
@@ -72,6 +83,7 @@ class PhysicsInformed(Method):
             f"{self.remark(model)}"
         )
         cost = {"training_s": last.seconds, "evaluation_s": clock.perf_counter() - before, "parameters": float(count)}
+        cost["state_bytes"] = float(sum(p.nbytes for p in model.parameters()))  # which hold the fields at all times at once
         return Run(ds.assign_attrs(method=self.name, seed=settings.seed), notes, cost)
 
     def remark(self, model: PointModel) -> str:
@@ -102,7 +114,7 @@ class TrainedLPINN(PhysicsInformed):
     def make(self, problem: Problem, **options: Any) -> PointModel:
         from sciml.surrogates.lpinn.lpinn import LPINN
 
-        return LPINN(problem, **{"width": 16, "depth": 3, "path_width": 16, **options})
+        return LPINN(problem, **{"width": 16, "depth": 3, "path_width": options.get("width", 16), **options})
 
     def remark(self, model: PointModel) -> str:
         from sciml.surrogates.lpinn.lpinn import LPINN

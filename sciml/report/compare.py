@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sciml.core.checks import check_device
-from sciml.core.errors import BlowUpError, InputError, SciMLError
+from sciml.core.errors import BlowUpError, InputError
 from sciml.core.loading import load_problem
 from sciml.core.problem import Problem
 from sciml.io.atomic import atomic_file, atomic_folder
-from sciml.io.dataset import parameters_of, to_tensor
 from sciml.io.netcdf import save
-from sciml.io.recipe import code_version, content_of
 from sciml.io.reference import Coordinate, Dims, Variable, read_reference
-from sciml.methods.base import Method, Settings
+from sciml.methods.base import Settings
 from sciml.methods.registry import find_methods
+from sciml.report.attempt import Stage, attempt, check_steady, own_truth, recipe_of
 from sciml.report.document import write_document
 from sciml.report.kept import Kept
-from sciml.report.metrics import errors, mean_drift
-from sciml.report.result import Comparison, Entry, Finished
-from sciml.report.truth import CertifiedRun, ExactSolution, ReferenceFile, Truth
-from sciml.solvers.solve import SOURCES, output_times
+from sciml.report.metrics import errors
+from sciml.report.result import Comparison
+from sciml.report.truth import ExactSolution, ReferenceFile
+from sciml.solvers.solve import output_times
 
 INTERVALS = {0: 400, 1: 100, 2: 20, 3: 8}
 """Output intervals when none are asked for, by number of space axes."""
-
-Stage = Callable[[str, float], None]
-"""Progress: what is being done, and the fraction of it that is."""
 
 
 def compare(
@@ -91,17 +85,17 @@ def compare(
     # the file is read, and every setting refused that can be, before a folder is made or time is spent
     external = None if reference is None else ReferenceFile(case, read_reference(reference, variable, dims=dims, coords=coords), end)
     if case.steady:
-        _check_steady(case, {"dt": dt, "times": times, "end": end})
+        check_steady("compare", case, {"dt": dt, "times": times, "end": end})
         asked = [0.0]
     else:
         asked = output_times(case.horizon if end is None else end, INTERVALS[case.domain.ndim] if times is None else times)
     instants = asked if external is None else external.output_times
     settings = Settings(instants, case.grid(points).shape, dt, device, dtype, seed, budget)
-    recipe = _recipe(case, chosen, settings, external)
+    recipe = recipe_of(case, chosen, settings, external)
     with atomic_folder(out, resume=resume, overwrite=overwrite) as folder:
         kept = Kept(folder, recipe, case.equation.fields)
-        truth = external or _own_truth(case, settings, kept, tell)
-        entries = tuple(_attempt(method, case, settings, truth, kept, tell) for method in chosen)
+        truth = external or own_truth(case, settings, kept, tell)
+        entries = tuple(attempt(method, case, settings, truth, kept, tell) for method in chosen)
         if not any(entry.finished for entry in entries):
             kept.drop("truth")  # there is nothing to go on with: it takes other settings to do better
             raise BlowUpError(f"No method finished on {case.name}. " + " ".join(f"{e.method.name}: {e.failure}" for e in entries))
@@ -112,67 +106,6 @@ def compare(
         write_document(comparison, folder)
         tell("report", 1.0)
     return comparison
-
-
-def _check_steady(problem: Problem, given: Mapping[str, Any]) -> None:
-    """Raise if settings are given that only evolution problems have."""
-    if asked := [name for name, value in given.items() if value is not None]:
-        raise InputError(f"compare: {', '.join(asked)} given, but {problem.name} is steady; leave it out.")
-
-
-def _recipe(problem: Problem, methods: Sequence[Method], settings: Settings, external: ReferenceFile | None) -> dict[str, Any]:
-    """All that the datasets of a comparison depend on."""
-    grid = problem.grid(settings.points)
-    initial = problem.initial_state(grid, torch.Generator().manual_seed(settings.seed))
-    return {
-        "problem": problem.name,
-        "parameters": parameters_of(problem),
-        "grid": str(grid),
-        "methods": [method.name for method in methods],
-        "reference": None if external is None else [external.source, content_of(torch.as_tensor(external.values))],
-        **{key: str(value) if key == "dtype" else value for key, value in vars(settings).items()},
-        "initial": content_of(initial),
-        "code": code_version(problem, (*SOURCES, "training", "surrogates", "generation"), methods),
-        "threads": torch.get_num_threads(),
-        "versions": [version("sciml-pde"), str(torch.__version__)],
-    }
-
-
-def _own_truth(problem: Problem, settings: Settings, kept: Kept, tell: Stage) -> Truth:
-    if problem.exact is not None:
-        return ExactSolution(problem)
-    found = kept.recall("truth")
-    if found is not None:
-        return CertifiedRun(found[0], **found[1])
-    assert settings.points is not None and not isinstance(settings.points, int)
-    made = CertifiedRun.make(problem, settings.points, settings.times, settings.seed, tell)
-    kept.store("truth", made.dataset, made.facts)
-    return made
-
-
-def _attempt(method: Method, problem: Problem, settings: Settings, truth: Truth, kept: Kept, tell: Stage) -> Entry:
-    """Run one method; whatever goes wrong inside it becomes its row, and the others go on."""
-    reason = method.applies(problem)
-    if reason is not None:
-        return Entry(method, failure=f"does not apply: {reason}")
-    tell(method.name, 0.0)
-    try:
-        earlier = kept.recall_result(method.name)
-        result = earlier or method.run(problem, settings, lambda fraction: tell(method.name, fraction))
-        values = to_tensor(result.dataset).to(torch.float64)
-        if not torch.isfinite(values).all():
-            raise BlowUpError("its solution is not finite")
-        pair = truth.pair(result.dataset)
-    except SciMLError as error:
-        return Entry(method, failure=str(error))
-    except Exception as error:  # a plug-in may raise anything, and PyTorch reports exhausted memory as RuntimeError
-        return Entry(method, failure=f"{type(error).__name__}: {error}".splitlines()[0])
-    finally:
-        tell(method.name, 1.0)
-    if earlier is None:
-        kept.store_result(method.name, result)
-    drift = mean_drift(values.numpy()) if problem.domain.ndim and not problem.steady else None
-    return Entry(method, Finished(method, result, pair, errors(pair), drift))
 
 
 def _notes(comparison: Comparison) -> tuple[str, ...]:

@@ -19,13 +19,18 @@ from sciml.core.domain import Domain
 from sciml.core.grid import Grid
 from sciml.io.atomic import atomic_file
 from sciml.io.dataset import grid_of, parameters_of
+from sciml.report.costs import draw_cost
 from sciml.report.page import Cell, Picture, page, png_of
-from sciml.report.panels import draw_cost, draw_errors, draw_solutions, draw_spectra
+from sciml.report.panels import draw_errors, draw_solutions, draw_spectra
 from sciml.report.result import Comparison, Finished
 from sciml.report.truth import ReferenceFile
 
-HEAD = ("Method", "Error at the end", "Error, all times", "Largest error", "Wall time", "Peak memory", "Mean drift", "Step", "Steps")
-STEADY_HEAD = ("Method", "Error", "Largest error", "Wall time", "Peak memory", "Iterations")
+HEAD = ("Method", "Error at the end", "Error, all times", "Largest error", "Wall time", "State", "Peak memory", "Mean drift", "Step", "Steps")
+STEADY_HEAD = ("Method", "Error", "Largest error", "Wall time", "State", "Peak memory", "Iterations")
+COST = (
+    "Middle: against the memory of a state, the samples of the fields or the weights of a network. Down and to the left is better. "
+    "Right: memory that the run added to the process."
+)
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 DEPENDENCIES = ("sciml-pde", "torch", "numpy", "scipy", "xarray", "h5netcdf", "matplotlib")
 
@@ -38,7 +43,7 @@ def write_document(comparison: Comparison, folder: Path) -> None:
         with atomic_file(folder / f"{name}.png") as path:
             path.write_bytes(png)
         pictures.append(Picture(title, png, caption))
-    problem = comparison.problem
+    problem, done = comparison.problem, comparison.finished
     introduction = [f"Compared with: {comparison.truth.description}"]
     if problem.reference:
         introduction.insert(0, f"Case: {problem.reference}.")
@@ -50,7 +55,8 @@ def write_document(comparison: Comparison, folder: Path) -> None:
         rows=_rows(comparison),
         caption=(
             f"Errors are relative L2 norms against the {comparison.truth.kind}; the largest error is pointwise, in the unit of the field. "
-            f"Peak memory is what the run added to the process. {_about_mean(comparison)}The best entries of a column are set in bold."
+            f"State is the memory of all that stands for the fields at one time, peak memory what the run added to the process. {_about_models(done)}"
+            f"{_about_mean(comparison)}The best entries of a column are set in bold."
         ),
         pictures=pictures,
         details={"Settings": _settings(comparison), "Machine and versions": machine(comparison.settings.device)},
@@ -90,7 +96,7 @@ def _figures(comparison: Comparison) -> list[tuple[str, str, str, Figure]]:
     if ndim:
         energy = "Power of the first field per wavenumber at the last time; squares of round-off are left out."
         result.append(("spectrum", "Spectrum", energy, draw_spectra(done, truth.kind, _lattice(comparison.problem.domain, done[0]))))
-    cost = "Left: error over all times against wall time; down and to the left is better. Right: memory that the run added to the process."
+    cost = f"Left: error over all times against wall time. {COST}"
     return [*result, ("cost", "Accuracy and cost", cost, draw_cost(done))]
 
 
@@ -98,7 +104,7 @@ def _steady_figures(comparison: Comparison) -> list[tuple[str, str, str, Figure]
     done, kind = comparison.finished, comparison.truth.kind
     solution = "What is given, the solution, and each method's distance from the truth, on a common scale."
     energy = "Power of the first field per wavenumber; squares of round-off are left out."
-    cost = "Left: error against wall time; down and to the left is better. Right: memory that the run added to the process."
+    cost = f"Left: error against wall time. {COST}"
     return [
         ("solution", "Solutions and errors", solution, draw_solutions(done, kind)),
         ("spectrum", "Spectrum", energy, draw_spectra(done, kind, _lattice(comparison.problem.domain, done[0]))),
@@ -123,17 +129,18 @@ def _rows(comparison: Comparison) -> list[tuple[str, Sequence[Cell]]]:
     done = comparison.finished
     steady = comparison.problem.steady
     columns: list[tuple[Callable[[Finished], float | None], Callable[[float], str], bool]] = [
-        (lambda e: e.errors.total, _scientific, True),
-        (lambda e: e.errors.largest, _scientific, True),
+        (lambda e: e.errors.total, scientific, True),
+        (lambda e: e.errors.largest, scientific, True),
         (lambda e: e.result.wall_s, seconds, True),
+        (lambda e: e.state_bytes, amount, True),
         (lambda e: float(e.result.peak_bytes), memory, True),
     ]
     if steady:
         columns.append((lambda e: e.result.cost.get("iterations"), lambda v: f"{v:.0f}", False))
     else:
-        columns.insert(0, (lambda e: e.errors.final, _scientific, True))
+        columns.insert(0, (lambda e: e.errors.final, scientific, True))
         columns += [
-            (lambda e: e.drift, _scientific, False),
+            (lambda e: e.drift, scientific, False),
             (lambda e: e.result.cost.get("dt"), lambda v: f"{v:.3g}", False),
             (lambda e: e.result.cost.get("steps"), lambda v: f"{v:.0f}", False),
         ]
@@ -152,6 +159,11 @@ def _rows(comparison: Comparison) -> list[tuple[str, Sequence[Cell]]]:
             cells = [Cell("–" if text is None else text, text is not None and text == top) for text, top in zip(line, best, strict=True)]
         rows.append((entry.method.name, cells))
     return rows
+
+
+def _about_models(done: Sequence[Finished]) -> str:
+    models = {e.method.name: e.result.cost["model_bytes"] for e in done if "model_bytes" in e.result.cost}
+    return "".join(f"The trained model of {name} is another {amount(held)}. " for name, held in models.items())
 
 
 def _about_mean(comparison: Comparison) -> str:
@@ -223,7 +235,13 @@ def memory(value: float) -> str:
     return f"{value / 2**20:.1f} MiB" if value < 2**30 else f"{value / 2**30:.2f} GiB"
 
 
-def _scientific(value: float) -> str:
+def amount(value: float) -> str:
+    """The memory of a state in a unit that suits it."""
+    return f"{value:.0f} B" if value < 1024 else f"{value / 1024:.1f} KiB" if value < 2**20 else memory(value)
+
+
+def scientific(value: float) -> str:
+    """Two digits and a power of ten."""
     if value == 0:
         return "0"
     digits, exponent = f"{value:.1e}".split("e")

@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sciml.assimilation.cycles import Cycles
 from sciml.report.fields import edges, first_sample, is_steady, plane, space_axes, spectra, spread
 from sciml.report.steady import draw_steady
 from sciml.report.style import (
@@ -34,8 +35,8 @@ ROUND_OFF = 1e-28
 """Energies below this part of the largest are the square of double precision's round-off."""
 
 
-def plot(ds: xr.Dataset, path: str | Path | None = None) -> Figure:
-    """Draw a trajectory; with ``path`` also write the picture there (PNG, PDF, SVG, ... by its suffix).
+def plot(ds: xr.Dataset | Cycles, path: str | Path | None = None) -> Figure:
+    """Draw a trajectory, or what :func:`sciml.cycle` returned; with ``path`` also write the picture there (PNG, PDF, SVG, ... by its suffix).
 
     One space dimension: the space-time map, profiles and spectra at a few times. Two: snapshots and spectra (three:
     of the middle plane). None: every unknown over time. A steady solution: its given fields and itself. Of several
@@ -43,19 +44,23 @@ def plot(ds: xr.Dataset, path: str | Path | None = None) -> Figure:
 
     Parameters
     ----------
-    ds : as :func:`sciml.solve` returns it.
+    ds : as :func:`sciml.solve` returns it; or :class:`sciml.Cycles`, whose errors, spread, ranks and states are drawn.
     path : where to write, if at all.
 
     Returns the figure (a ``matplotlib.figure.Figure``; a notebook shows it).
     """
     with house_style():
-        if is_steady(ds):
+        if isinstance(ds, Cycles):
+            from sciml.report.cycles import draw_cycles
+
+            fig = draw_cycles(ds)
+        elif is_steady(ds):
             fig = draw_steady(ds)
         else:
             trajectory = first_sample(ds)
             draw = {0: _series, 1: _space_time}.get(len(space_axes(trajectory)), _snapshots)
             fig = draw(trajectory)
-        if ds.attrs.get("problem"):
+        if not isinstance(ds, Cycles) and ds.attrs.get("problem"):
             parts = [str(ds.attrs[key]) for key in ("problem", "method") if ds.attrs.get(key)]
             fig.suptitle(" · ".join(parts), x=0.008, ha="left", fontsize=9, fontweight="bold")
     if path is not None:

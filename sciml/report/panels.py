@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from sciml.core.grid import Grid
 from sciml.io.dataset import grid_of
@@ -86,31 +85,6 @@ def draw_spectra(shown: Sequence[Finished], truth: str, lattice: Grid | None) ->
             draw_spectrum(ax, k, above_round_off(energy), color=INK, ls=(0, (4, 2)), lw=1.0, label=truth)
         finish_spectrum(ax, str(next(iter(shown[0].result.dataset.data_vars))))
         fig.legend(loc="outside right upper")
-        return fig
-
-
-def draw_cost(shown: Sequence[Finished]) -> Figure:
-    """Error against wall time, and peak memory."""
-    with house_style():
-        fig = new_figure(2.9)
-        left, right = fig.subplots(1, 2, width_ratios=(1.25, 1.0))
-        for i, entry in enumerate(shown):
-            marker = MARKERS[i % len(MARKERS)]
-            left.loglog([entry.result.wall_s], [max(entry.errors.total, 1e-17)], marker, color=_colour(i), label=entry.method.name, ms=6)
-        left.set_xlabel("wall time (s)")
-        left.set_ylabel("relative $L_2$ error" + ("" if is_steady(shown[0].result.dataset) else ", all times"))
-        left.margins(0.12)
-        left.grid()
-        _readable(left.xaxis)
-        _readable(left.yaxis)
-        left.legend(loc="best", handletextpad=0.2)
-        rows = np.arange(len(shown))
-        right.barh(rows, [e.result.peak_bytes / 2**20 for e in shown], color=[_colour(i) for i in range(len(shown))], height=0.62)
-        right.set_yticks(rows, [e.method.name for e in shown])
-        right.invert_yaxis()
-        right.tick_params(axis="y", length=0)
-        right.set_xlabel("peak memory (MiB)")
-        right.grid(axis="x")
         return fig
 
 
@@ -218,12 +192,3 @@ def _marks(i: int, lines: int, values: np.ndarray) -> dict[str, Any]:
     if not np.isfinite(values).any():
         return {}
     return {"marker": MARKERS[i % len(MARKERS)], "markevery": (0.02 + 0.2 * i / lines, 0.2), "ms": 3.5}
-
-
-def _readable(axis: Any) -> None:
-    """Plain numbers at 1, 2 and 5 of each decade on a logarithmic axis that spans few of them, powers of ten on one that spans many."""
-    low, high = axis.get_view_interval()
-    axis.set_minor_formatter(NullFormatter())
-    if high / low < 1000:
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 30 else (1.0,)))
-        axis.set_major_formatter("{x:g}")

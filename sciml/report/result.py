@@ -22,6 +22,11 @@ class Finished:
     errors: Errors
     drift: float | None
 
+    @property
+    def state_bytes(self) -> float:
+        """Memory of all that stands for the fields at one time."""
+        return self.result.cost["state_bytes"]
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -64,14 +69,58 @@ class Comparison:
         return [_row(entry) for entry in self.entries]
 
 
+@dataclass(frozen=True)
+class Rung:
+    """One size of one method."""
+
+    size: int
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class WorkPrecision:
+    """What :func:`work_precision` found.
+
+    Attributes
+    ----------
+    problem, truth, settings : what was run, beside what, how; the settings are those of all sizes alike.
+    rungs : one per method and size, in the order in which they ran.
+    folder : where the report is.
+    parameters : what the named problem was made with.
+    notes : what a reader must know.
+    """
+
+    problem: Problem
+    truth: Truth
+    settings: Settings
+    rungs: tuple[Rung, ...]
+    folder: Path
+    parameters: Mapping[str, object]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def curves(self) -> dict[str, list[tuple[int, Finished]]]:
+        """The finished sizes of every method that was run."""
+        found: dict[str, list[tuple[int, Finished]]] = {rung.entry.method.name: [] for rung in self.rungs}
+        for rung in self.rungs:
+            if rung.entry.finished is not None:
+                found[rung.entry.method.name].append((rung.size, rung.entry.finished))
+        return found
+
+    @property
+    def table(self) -> list[dict[str, str | float]]:
+        """One row per method and size with numbers under the names of ``table.csv``."""
+        return [{"method": rung.entry.method.name, "size": rung.size, **_row(rung.entry)} for rung in self.rungs]
+
+
 def _row(entry: Entry) -> dict[str, str | float]:
     done = entry.finished
     numbers: dict[str, str | float] = dict.fromkeys(
-        ("relative_l2_final", "relative_l2", "max_error", "wall_s", "peak_bytes", "mean_drift", "dt", "steps"), ""
+        ("relative_l2_final", "relative_l2", "max_error", "wall_s", "peak_bytes", "state_bytes", "model_bytes", "mean_drift", "dt", "steps"), ""
     )
     if done is not None:
         numbers |= {"relative_l2_final": done.errors.final, "relative_l2": done.errors.total, "max_error": done.errors.largest}
         numbers |= {"wall_s": done.result.wall_s, "peak_bytes": done.result.peak_bytes}
         numbers |= {} if done.drift is None else {"mean_drift": done.drift}
-        numbers |= {key: done.result.cost[key] for key in ("dt", "steps") if key in done.result.cost}
+        numbers |= {key: done.result.cost[key] for key in ("state_bytes", "model_bytes", "dt", "steps") if key in done.result.cost}
     return {"method": entry.method.name, **numbers, "failure": entry.failure}

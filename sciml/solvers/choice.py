@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sciml.core.conservation import ConservationLaw
 from sciml.core.derivatives import Derivatives
+from sciml.core.elastic import ElasticBody
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.field import Field
@@ -27,6 +28,8 @@ STEP_FRACTION = {"etdrk1": 0.02, "etdrk2": 0.2, "etdrk3": 0.5, "etdrk4": 1.0, "c
 def choose_method(problem: Problem, grid: Grid) -> tuple[str, str]:
     """The name of the scheme, and why."""
     equation = problem.equation
+    if isinstance(equation, ElasticBody):
+        return "ritz", "an elastic body: polynomials that its energy moves"
     if not isinstance(equation, Equation):
         raise UnsupportedError(f"{problem.name} states a residual only ({type(equation).__name__}); solve the evolution form of the same problem.")
     if problem.scheme is not None:
@@ -59,6 +62,9 @@ def check_method(name: str, problem: Problem, grid: Grid) -> None:
     """Raise unless the scheme exists and can run the problem."""
     if name not in NAMES:
         raise InputError(f"Unknown method {name!r}; known: {', '.join(NAMES)}.")
+    if (name == "ritz") != isinstance(problem.equation, ElasticBody):
+        needed = "an elastic body (an energy of the deformation)" if name == "ritz" else "an evolution equation"
+        raise UnsupportedError(f"{name} needs {needed}; {type(problem.equation).__name__} is none. Leave the method out, and one is chosen.")
     if name in SPECTRAL:
         grid.require_periodic(f"method {name!r}")
     if name == "finite_volume" and not isinstance(problem.equation, ConservationLaw):

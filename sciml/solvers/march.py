@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sciml.core.checks import check_finite
 from sciml.core.conservation import ConservationLaw
-from sciml.core.equation import Equation
+from sciml.core.equation import Equation, ResidualForm
 from sciml.core.errors import BlowUpError
 from sciml.core.grid import Grid
 from sciml.core.problem import Problem
@@ -22,6 +22,7 @@ from sciml.io.checkpoint import Reached
 from sciml.solvers.choice import STEP_FRACTION, engine_of, explicit_rate
 from sciml.solvers.filtered import Filtered
 from sciml.solvers.finite_volume import FiniteVolumeStepper
+from sciml.solvers.ritz import Ritz
 from sciml.solvers.schemes import EXPLICIT, SPECTRAL
 
 CHECK_EVERY = 50
@@ -39,7 +40,7 @@ class Run:
     """
 
     problem: Problem
-    equation: Equation
+    equation: ResidualForm
     grid: Grid
     method: str
     dt: float | None
@@ -74,6 +75,8 @@ class Position:
 def make_stepper(problem: Problem, grid: Grid, method: str, dt: float) -> Stepper:
     """The scheme ``method`` for a problem on a grid, with the problem's filter after every step if it has one."""
     equation = problem.equation
+    if method == "ritz":
+        return Ritz(problem, grid, dt)
     assert isinstance(equation, Equation)
     if method in SPECTRAL:
         kind: Any = SPECTRAL[method]
@@ -138,11 +141,18 @@ def _interval(run: Run, step: Stepper, at: Position, states: list[Tensor], start
 
 
 def _automatic_step(run: Run, u: Tensor, time: float) -> float:
-    if run.method == "finite_volume":
-        probe = make_stepper(run.problem, run.grid, run.method, 1.0)
+    return automatic_step(run.problem, run.grid, run.method, u, time)
+
+
+def automatic_step(problem: Problem, grid: Grid, method: str, u: Tensor, time: float = 0.0) -> float:
+    """A step for a scheme from the rate of the explicitly treated part at the state u."""
+    if method == "ritz":  # implicit; a two hundredth of the horizon resolves the motion at large
+        return float(problem.horizon) / 200
+    if method == "finite_volume":
+        probe = make_stepper(problem, grid, method, 1.0)
         assert isinstance(probe, FiniteVolumeStepper)
         # Implicit diffusion has no limit of stability; two hundred steps to the horizon keep its error in time small.
-        return min(float(probe.stable_dt(u)), float(run.problem.horizon) / 200)
-    rate = explicit_rate(run.problem, run.grid, run.method, u, time)
+        return min(float(probe.stable_dt(u)), float(problem.horizon) / 200)
+    rate = explicit_rate(problem, grid, method, u, time)
     # Without an explicit part the horizon alone sets the scale; a hundredth of it resolves a forced linear response.
-    return STEP_FRACTION[run.method] / max(rate, 100.0 * STEP_FRACTION[run.method] / float(run.problem.horizon))
+    return STEP_FRACTION[method] / max(rate, 100.0 * STEP_FRACTION[method] / float(problem.horizon))

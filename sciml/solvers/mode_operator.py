@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sciml.core.domain import Dirichlet, Neumann
+from sciml.core.domain import Dirichlet, Neumann, check_imposed
 from sciml.core.errors import UnsupportedError
 from sciml.core.field import align
 from sciml.core.grid import Grid
@@ -62,6 +62,7 @@ class ModeOperator(DiffusionOperator):
 
 def common_value(grid: Grid, boundaries: tuple[Pair, ...]) -> Tensor:
     """The one value prescribed on all Dirichlet walls (0 without any); raise where the bases cannot meet the conditions."""
+    check_imposed(boundaries, who="spectral_cg")
     values = []
     for axis, pair in enumerate(boundaries):
         for side, face in enumerate(pair):

@@ -20,4 +20,4 @@ SPECTRAL: dict[str, type[Stepper]] = {
 }
 EXPLICIT: dict[str, type[Stepper]] = {"ab2": AB2, "rk4": RK4, "dopri5": DormandPrince}
 SCHEMES: dict[str, type[Stepper]] = {**SPECTRAL, **EXPLICIT, "finite_volume": FiniteVolumeStepper}
-NAMES = (*SCHEMES, "scipy")
+NAMES = (*SCHEMES, "ritz", "scipy")

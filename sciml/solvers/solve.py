@@ -99,7 +99,6 @@ def solve(
         chosen, reason = method, "asked for"
     check_method(chosen, problem, grid)
     equation = problem.equation
-    assert isinstance(equation, Equation)
     instants = output_times(problem.horizon if end is None else end, 50 if times is None else times)
     if initial is None:
         source = generator if generator is not None else torch.Generator().manual_seed(seed)
@@ -155,6 +154,9 @@ def output_times(end: float, times: int | Sequence[float]) -> list[float]:
 
 def _integrate(run: Run, u: Tensor, instants: list[float]) -> tuple[Tensor, dict[str, Any]]:
     grid, problem = run.grid, run.problem
+    if run.method == "ritz":
+        return march(run, u, instants)
+    assert isinstance(run.equation, Equation)  # by check_method
     if run.method == "scipy":
         states = scipy_solve(run.equation, grid, u, instants, engine=engine_of(problem, grid))
         return states, {"dt_reason": "error control, rtol 1e-9"}

@@ -1,7 +1,8 @@
-"""Explicit Runge-Kutta tableaux, as values that any state can be stepped by: fields on grids, and weights of networks."""
+"""Runge-Kutta tableaux, explicit and diagonally implicit, as values that any state can be stepped by: fields on grids, and weights of networks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,19 @@ class Tableau(NamedTuple):
     stages: tuple[tuple[float, ...], ...]
     weights: tuple[float, ...]
     error: tuple[float, ...] | None = None
+
+
+class Diagonal(NamedTuple):
+    r""":math:`k_i=f\big(u+h\sum_{j\le i}a_{ij}k_j\big)`, implicit in one stage at a time; the last stage is the next state.
+
+    Attributes
+    ----------
+    order : of the error at a fixed time, in powers of h.
+    stages : the rows of a, each as long as its number.
+    """
+
+    order: int
+    stages: tuple[tuple[float, ...], ...]
 
 
 def weighted(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
@@ -55,3 +69,14 @@ DORMAND_PRINCE = Tableau(
 )
 TABLEAUX = {"euler": EULER, "heun": HEUN, "rk4": RK4, "dopri5": DORMAND_PRINCE}
 """By name: Euler 1768, Heun 1900, Kutta 1901, and the 5(4) pair of Dormand & Prince [J. Comput. Appl. Math. 6 (1980) 19, table 2]."""
+
+TWO = 1 - math.sqrt(0.5)
+THREE = 0.435866521508458999416019451194
+"""The root of x^3 - 3x^2 + 3x/2 - 1/6 between 1/6 and 1/2, with which the scheme of order 3 is L-stable."""
+_LAST = -(6 * THREE**2 - 16 * THREE + 1) / 4
+DIAGONAL = {
+    "implicit_euler": Diagonal(1, ((1.0,),)),
+    "sdirk2": Diagonal(2, ((TWO,), (1 - TWO, TWO))),
+    "sdirk3": Diagonal(3, ((THREE,), ((1 - THREE) / 2, THREE), (_LAST, 1 - _LAST - THREE, THREE))),
+}
+"""By name: Euler's implicit rule, and the schemes of R. Alexander, SIAM J. Numer. Anal. 14 (1977) 1006, theorem 5."""

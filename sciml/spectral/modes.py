@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sciml.core.domain import Boundary, Dirichlet, Periodic
+from sciml.core.domain import Boundary, Dirichlet, Periodic, check_imposed
 from sciml.core.grid import Grid
 from sciml.spectral.sine import cosine, cosine_inverse, hartley, quarter_cosine, quarter_sine, sine, sine_inverse
 
@@ -85,6 +85,7 @@ class Modes:
     """
 
     def __init__(self, grid: Grid, boundaries: Sequence[tuple[Boundary, Boundary]]) -> None:
+        check_imposed(boundaries, who=type(self).__name__)
         self.grid = grid
         self.lines = [Line.of(faces, n, length) for faces, n, length in zip(boundaries, grid.shape, grid.lengths, strict=True)]
         self._factors = [self._along(axis, line.k.masked_fill(line.lost(), 0.0)) for axis, line in enumerate(self.lines)]

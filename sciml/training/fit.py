@@ -16,14 +16,15 @@ from torch import nn
 from sciml.core.errors import InputError
 from sciml.core.propagator import Propagator
 from sciml.io.atomic import check_writable, remove_leftovers
+from sciml.io.described import described
+from sciml.io.interruption import deferred
 from sciml.io.lock import exclusive
 from sciml.training.batches import as_dataset, count_of, some
 from sciml.training.board import Board
-from sciml.training.checkpoint import checksum, described, read_checkpoint, write_checkpoint
+from sciml.training.checkpoint import checksum, read_checkpoint, write_checkpoint
 from sciml.training.devices import make_fabric
 from sciml.training.ema import Average
 from sciml.training.history import History
-from sciml.training.interruption import deferred
 from sciml.training.loop import Loop
 from sciml.training.losses import Loss, relative_l2
 from sciml.training.objective import Objective, Supervised

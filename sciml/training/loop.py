@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sciml.core.errors import BlowUpError, InputError
+from sciml.io.interruption import Asked
 from sciml.optim.base import SecondOrder
 from sciml.training.batches import Part, count_of, culprits, loaded, parts_of
 from sciml.training.ema import Average
 from sciml.training.history import Epoch, History
-from sciml.training.interruption import Asked
 from sciml.training.plan import Plan
 from sciml.training.progress import Bar
 from sciml.training.seeds import generator_of, order_of

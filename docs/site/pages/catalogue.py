@@ -17,6 +17,7 @@ from typing import Any
 
 from pages.docstrings import first_line, markdown
 from pages.figures import commands, picture
+from sciml.core.incompressible import IncompressibleFlow
 from sciml.core.loading import CATALOGUE, cases, load_problem, problem_names
 from sciml.core.problem import Problem
 
@@ -183,7 +184,10 @@ def _case(module: str, case: str, function: Callable[..., Problem]) -> Iterator[
     if problem.scores:
         yield "Published figures:"
         yield scores_table(problem.scores)
-    yield f"```text\nsciml solve {module}:{case} --out {case}.nc --plot {case}.png\n```"
+    if isinstance(problem.equation, IncompressibleFlow):  # no classical solver has it in this form
+        yield f"```text\nsciml compare {module}:{case} --methods inr --end {problem.horizon / 50:g} --times 2 --out {case}\n```"
+    else:
+        yield f"```text\nsciml solve {module}:{case} --out {case}.nc --plot {case}.png\n```"
 
 
 def scores_table(scores: Mapping[str, Mapping[str, Any]]) -> str:

@@ -28,6 +28,7 @@ SEVERAL: Mapping[str, Sequence[str]] = {
     ),
     "porous_medium": ("porous_medium:pme --points 60 --times 60", "porous_medium:barenblatt2d --points 32 --times 9"),
     "quasi_geostrophic": ("quasi_geostrophic:eddy --points 48 --end 5e7 --times 10",),
+    "vortices": ("vortices:merging --points 64 --end 8 --times 8",),
 }
 """What ``sciml solve`` draws for a module; a module that is not named here gets its first case at a small size."""
 

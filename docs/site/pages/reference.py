@@ -19,6 +19,7 @@ ROOMS: Mapping[str, str] = {
     "generation": "Making data sets",
     "surrogates": "Networks",
     "training": "Training",
+    "assimilation": "Data assimilation",
     "methods": "Methods of a comparison",
     "report": "Figures and reports",
     "testing": "Contracts of your own classes",

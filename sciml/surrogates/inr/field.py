@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sciml.core.domain import check_imposed
 from sciml.core.equation import Equation
 from sciml.core.errors import InputError, UnsupportedError
 from sciml.core.field import Field
@@ -62,6 +63,7 @@ class NeuralField(Representation):
         equation = problem.equation
         if not isinstance(equation, Equation) or equation.lattice or problem.domain.ndim == 0:
             raise UnsupportedError(f"{who}: {problem.name} is no evolution equation u_t = ... of a field in space, which is what steps are made of.")
+        check_imposed(problem.domain.boundaries, who=who)
         for face in faces_of(problem.domain):
             if callable(face.condition.value):
                 raise UnsupportedError(

@@ -51,6 +51,15 @@ class Fitted(NamedTuple):
     iterations: int
 
 
+class Descent(NamedTuple):
+    """Where a descent stands: weights, the residuals there, their mean square, and the damping that led there."""
+
+    weights: Tensor
+    values: list[Tensor]
+    loss: float
+    damping: float
+
+
 class StepSolver(ABC):
     """A rule that finds the weights of a step."""
 
@@ -66,11 +75,21 @@ class Session(ABC):
     def fit(self, task: Task, start: Tensor, generator: torch.Generator) -> Fitted:
         """Weights for a task, from ``start``."""
 
+    def minimise(self, task: Task, start: Tensor, generator: torch.Generator) -> Fitted:
+        r"""The same for residuals that no weights make small, such as those of an energy; by the same rule unless there is a better one."""
+        return self.fit(task, start, generator)
+
 
 LEAST, MOST, RATIO = 1e-14, 1e2, 10.0
 """The first and the last damping that are tried, relative to the largest squared column norm of J, and their ratio."""
 ENOUGH = 0.2
 """Ratio of residuals with which a step is taken."""
+APART = 0.1
+"""Part of a step at which residuals are compared for their curvature along it."""
+BENT = 4.0
+"""Largest acceleration that is added to a step, relative to it."""
+ROUNDING = 1e-16
+"""Relative decrease of a sum of squares that cannot be told from rounding."""
 STALLED = 0.95
 """Ratio of residuals at which a step with a new J shows that nothing more is to be gained."""
 
@@ -133,9 +152,7 @@ class Projections(Session):
 
     def _best(self, points: PointwiseResiduals, weights: Tensor, size: float, scale: float, generator: torch.Generator) -> tuple[Tensor, float]:
         """The weights after one of several steps for one J, and the residual there."""
-        chosen = None
-        if self.settings.columns is not None and self.settings.columns < len(weights):
-            chosen = torch.randperm(len(weights), generator=generator)[: self.settings.columns].to(weights.device)
+        chosen = self._chosen(weights, generator)
         rows = points.rows(weights)
         system = Normal(rows if chosen is None else ((j[:, chosen], r) for j, r in rows))
         unit = float(system.columns.max()) or 1.0
@@ -146,8 +163,7 @@ class Projections(Session):
                 solved = system.solve(torch.full_like(system.columns, damping * unit))
                 moved, found = weights, math.inf
                 if solved is not None:
-                    step = solved.step.to(weights.dtype)
-                    moved = weights + step if chosen is None else weights.index_add(0, chosen, step)
+                    moved = self._moved(weights, solved.step, chosen)
                     found = math.sqrt(points.loss(points.values(moved))) / scale
                 tried[damping] = moved, found if math.isfinite(found) else math.inf
             return tried[damping][1]
@@ -156,6 +172,56 @@ class Projections(Session):
         while damping < MOST and attempt(damping) > ENOUGH * size:
             damping *= RATIO
         return tried[min(tried, key=attempt)]
+
+    def minimise(self, task: Task, start: Tensor, generator: torch.Generator) -> Fitted:
+        points = PointwiseResiduals([PointTerm("step", task.residual, task.rows(None))], task.names, task.flat)
+        values = points.values(start)
+        at = Descent(start, values, points.loss(values), LEAST)
+        changed = 0.0
+        for count in range(self.settings.iterations):
+            found = self._lower(points, at, generator)
+            if not found.loss < at.loss:
+                return Fitted(at.weights, changed, count)
+            changed, at = math.sqrt(at.loss - found.loss) / task.scale, found
+            if changed <= max(self.settings.tolerance, math.sqrt(ROUNDING * at.loss) / task.scale):
+                return Fitted(at.weights, changed, count + 1)
+        return Fitted(at.weights, changed, self.settings.iterations)
+
+    def _lower(self, points: PointwiseResiduals, at: Descent, generator: torch.Generator) -> Descent:
+        r"""The best of steps with several dampings, each with the acceleration :math:`-\tfrac12(J^TJ+\lambda)^{-1}J^Tr''(\delta,\delta)`."""
+        chosen = self._chosen(at.weights, generator)
+        rows = points.rows(at.weights)
+        system = Normal(rows if chosen is None else ((j[:, chosen], r) for j, r in rows))
+        unit = float(system.columns.max()) or 1.0
+        best, worse = at, 0
+        damping = max(LEAST, at.damping / RATIO)
+        while damping < MOST and worse < 2:
+            solved = system.solve(torch.full_like(system.columns, damping * unit))
+            if solved is not None:
+                ahead, behind = (points.values(self._moved(at.weights, side * APART * solved.step, chosen)) for side in (1, -1))
+                curved = [(a - 2 * r + b) / APART**2 for a, r, b in zip(ahead, at.values, behind, strict=True)]
+                gradient = points.back(at.weights, curved) / 2
+                bend = solved.again(gradient if chosen is None else gradient[chosen])
+                step = solved.step + bend if float(bend.norm()) <= BENT * float(solved.step.norm()) else solved.step
+                moved = self._moved(at.weights, step, chosen)
+                values = points.values(moved)
+                found = Descent(moved, values, points.loss(values), damping)
+                if found.loss < best.loss:
+                    best, worse = found, 0
+                elif best is not at:
+                    worse += 1
+            damping *= RATIO
+        return best
+
+    def _chosen(self, weights: Tensor, generator: torch.Generator) -> Tensor | None:
+        """The columns of J that a step moves; None for all."""
+        if self.settings.columns is None or self.settings.columns >= len(weights):
+            return None
+        return torch.randperm(len(weights), generator=generator)[: self.settings.columns].to(weights.device)
+
+    def _moved(self, weights: Tensor, step: Tensor, chosen: Tensor | None) -> Tensor:
+        """The weights after a step of the chosen ones."""
+        return weights + step.to(weights.dtype) if chosen is None else weights.index_add(0, chosen, step.to(weights.dtype))
 
 
 @dataclass(frozen=True)

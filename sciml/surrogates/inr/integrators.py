@@ -14,7 +14,7 @@ from torch.func import functional_call
 from sciml.optim.vector import Flat
 from sciml.solvers.tableau import Tableau, weighted
 from sciml.surrogates.inr.field import NeuralField
-from sciml.surrogates.inr.fits import Residual, Session, Task
+from sciml.surrogates.inr.fits import Fitted, Residual, Session, Task
 from sciml.surrogates.inr.representation import Representation
 
 
@@ -63,14 +63,20 @@ class Network:
 
 
 class Places(NamedTuple):
-    """Points as rows: ``full`` ones, and ``short`` ones for values alone; both ``(n, ...)``."""
+    """Points as rows: ``full`` ones, and ``short`` ones for values alone; both ``(n, ...)``. ``weights`` are their parts in a mean, None if equal."""
 
     full: Tensor
     short: Tensor
+    weights: Tensor | None = None
 
     @classmethod
-    def at(cls, field: Representation, x: Tensor) -> Places:
-        return cls(field.prepared(x), field.prepared(x, rates=False))
+    def at(cls, field: Representation, x: Tensor, weights: Tensor | None = None) -> Places:
+        return cls(field.prepared(x), field.prepared(x, rates=False), weights)
+
+    def roots(self) -> Tensor:
+        """Factors ``(n, 1)`` by which residuals count according to their parts: 1 if these are equal."""
+        n = len(self.short)
+        return torch.ones_like(self.short[:, :1]) if self.weights is None else (n * self.weights).sqrt().unsqueeze(1)
 
 
 class Sampling(NamedTuple):
@@ -90,12 +96,14 @@ class Step(NamedTuple):
     misfit : relative root mean square, at the places of the check, of what the worst of the fits left over.
     temporal : of the embedded scheme's estimate, relative; 0 without one.
     iterations : of all fits together.
+    constraint : what is left of a constraint that the fields have to meet, such as the divergence of a flow, relative; 0 without one.
     """
 
     weights: Tensor
     misfit: float
     temporal: float
     iterations: int
+    constraint: float = 0.0
 
 
 class Integrator(ABC):
@@ -115,6 +123,10 @@ class Integrator(ABC):
         self, network: Network, session: Session, sampling: Sampling, weights: Tensor, time: float, dt: float, generator: torch.Generator
     ) -> Step:
         """From ``time`` to ``time + dt``."""
+
+    def begin(self, network: Network, sampling: Sampling, weights: Tensor, time: float, good: float) -> Fitted:
+        """All weights of a state from those that its values determine, and the relative error of the others, ``good`` if that can be reached."""
+        return Fitted(weights, 0.0, 0)
 
 
 class Explicit(Integrator):

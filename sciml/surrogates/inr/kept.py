@@ -16,11 +16,11 @@ from torch import Tensor
 
 from sciml.core.errors import InputError
 from sciml.io.atomic import atomic_file, check_writable, remove_leftovers
+from sciml.io.described import described
 from sciml.io.lock import exclusive
 from sciml.io.recipe import code_version, content_of
 from sciml.surrogates.inr.stepper import INRState, INRStepper
 from sciml.surrogates.pinn.identity import identity_of
-from sciml.training.checkpoint import described
 
 EVERY = 30.0
 """Seconds of wall time between two checkpoints."""
@@ -40,6 +40,7 @@ class Row:
     misfit, temporal, iterations : as in :class:`INRState`.
     seconds : that it took.
     taken : False if it exceeded the tolerance, and was taken again as two halves.
+    constraint : as in :class:`INRState`.
     """
 
     time: float
@@ -49,6 +50,7 @@ class Row:
     iterations: int
     seconds: float
     taken: bool = True
+    constraint: float = 0.0
 
 
 class Position(NamedTuple):

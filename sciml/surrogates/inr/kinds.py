@@ -6,12 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from sciml.core.elastic import ElasticBody
 from sciml.core.errors import InputError
+from sciml.core.incompressible import IncompressibleFlow
 from sciml.core.problem import Problem
-from sciml.solvers.tableau import TABLEAUX
+from sciml.solvers.tableau import DIAGONAL, TABLEAUX
+from sciml.surrogates.inr.elastic import ElasticField
 from sciml.surrogates.inr.field import NeuralField
+from sciml.surrogates.inr.flow import FlowField
+from sciml.surrogates.inr.incremental import Incremental
 from sciml.surrogates.inr.integrators import Explicit, ImplicitMidpoint, Integrator
 from sciml.surrogates.inr.representation import Representation
+from sciml.surrogates.inr.splitting import Splitting
 
 
 def represent(problem: Problem, *, who: str, **options: Any) -> Representation:
@@ -19,12 +25,19 @@ def represent(problem: Problem, *, who: str, **options: Any) -> Representation:
 
     Raises UnsupportedError for equations that none is for.
     """
+    if isinstance(problem.equation, IncompressibleFlow):
+        return FlowField(problem, who=who, **options)
+    if isinstance(problem.equation, ElasticBody):
+        return ElasticField(problem, who=who, **options)
     return NeuralField(problem, who=who, **options)
 
 
 INTEGRATORS: dict[str, Callable[[], Integrator]] = {
     **{name: partial(Explicit, tableau) for name, tableau in TABLEAUX.items()},
     "implicit_midpoint": ImplicitMidpoint,
+    **{name: partial(Incremental, tableau) for name, tableau in DIAGONAL.items()},
+    "splitting": Splitting,
+    "chorin": partial(Splitting, 1),
 }
 
 

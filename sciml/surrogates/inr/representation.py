@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 from sciml.core.problem import Problem
+from sciml.surrogates.pinn.sampling import Sampler, Sobol
 
 
 class Representation(nn.Module, ABC):
@@ -38,6 +39,17 @@ class Representation(nn.Module, ABC):
     @abstractmethod
     def state_and_rate(self, row: Tensor, time: float, c: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The fields and by what they change per unit of time, at rows of ``prepared(x)``, each ``(..., channels)``."""
+
+    def given(self) -> tuple[dict[str, nn.Parameter], int]:
+        """The weights that values at the start determine, by name, and how many of the first channels these are; all by default.
+
+        The integrator finds the other weights from them.
+        """
+        return dict(self.named_parameters()), self.channels
+
+    def points(self, size: int) -> Sampler:
+        """Where steps are fitted unless another rule is asked for, with ``size`` weights."""
+        return Sobol(max(64, 4 * size))
 
     @abstractmethod
     def check(self, who: str) -> None:

@@ -20,9 +20,9 @@ from sciml.core.errors import BlowUpError, InputError
 from sciml.core.grid import Grid
 from sciml.io.atomic import atomic_file
 from sciml.io.dataset import to_dataset
+from sciml.io.interruption import deferred
 from sciml.surrogates.inr.kept import EVERY, Kept, Position, Row
 from sciml.surrogates.inr.stepper import INRState, INRStepper
-from sciml.training.interruption import deferred
 
 HALVINGS = 8
 """How often a step is halved before the run is given up."""
@@ -65,7 +65,7 @@ class Evolution:
         if time == self.times[0]:
             return INRState(self.weights[0], self.start)
         row = min((row for row in self.rows if row.taken), key=lambda row: abs(row.time - time))
-        return INRState(self.weights[index], row.misfit, row.temporal, row.iterations)
+        return INRState(self.weights[index], row.misfit, row.temporal, row.iterations, row.constraint)
 
     def field(self, grid: Grid | None = None) -> Tensor:
         """u on a grid at all times, ``(time, *batch, channel, *space)``; the stepper's own grid by default."""
@@ -168,7 +168,7 @@ def _stepped(step: INRStepper, at: Position, time: float, h: float, tolerance: f
             step.check(found, now, dt)
         error = found.misfit + found.temporal
         good = tolerance is None or (found.misfit <= step.limit and error <= tolerance and bool(torch.isfinite(found.weights).all()))
-        rows.append(Row(now + dt, dt, found.misfit, found.temporal, found.iterations, seconds, good))
+        rows.append(Row(now + dt, dt, found.misfit, found.temporal, found.iterations, seconds, good, found.constraint))
         if good:
             weights, done = found.weights, done + part
             if level and tolerance is not None and error <= EASY * tolerance and done % (2 * part) == 0:

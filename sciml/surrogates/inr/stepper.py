@@ -16,6 +16,7 @@ from sciml.core.grid import Grid
 from sciml.core.problem import Problem
 from sciml.core.propagator import Stepper
 from sciml.surrogates.checkpoint import grid_config, grid_from, read_model, write_model
+from sciml.surrogates.inr.field import NeuralField
 from sciml.surrogates.inr.fits import NaturalGradient, StepSolver
 from sciml.surrogates.inr.initial import fit_values
 from sciml.surrogates.inr.integrators import Integrator, Network, Places, Sampling, Step
@@ -43,12 +44,14 @@ class INRState(NamedTuple):
         of its own fit. The worst of the batch.
     temporal : of the latest step, the integrator's own estimate of its error, relative; 0 for integrators without one.
     iterations : of the latest step's fits.
+    constraint : what the latest step left of a constraint, the divergence of a flow relative to its gradient; 0 for equations without one.
     """
 
     weights: Tensor
     misfit: float = 0.0
     temporal: float = 0.0
     iterations: int = 0
+    constraint: float = 0.0
 
 
 class Stored(NamedTuple):
@@ -70,9 +73,10 @@ class INRStepper(Stepper):
 
     Parameters
     ----------
-    problem : an evolution equation on one to three axes; boundary values that do not change in time.
+    problem : an evolution equation on one to three axes, with boundary values that do not change in time; or an :class:`IncompressibleFlow`.
     dt : time step; the problem's own by default.
-    integrator : "rk4" (default), "euler", "heun", "dopri5", "implicit_midpoint", or an ``Integrator`` of :mod:`sciml.surrogates.inr.integrators`.
+    integrator : "rk4" (default), "euler", "heun", "dopri5", "implicit_midpoint", or an ``Integrator`` of :mod:`sciml.surrogates.inr.integrators`;
+        of flows "splitting" (default) or "chorin".
     solver : of the fits: :class:`NaturalGradient` (default) or :class:`AdamFit`.
     width, depth, network, activation, adaptive, fourier, frequency, harmonics : of the network, as for :class:`sciml.PINN`;
         ``activation="sine"`` with a ``frequency`` is SIREN.
@@ -158,7 +162,7 @@ class INRStepper(Stepper):
         self.integrator = make_integrator(integrator, field, who)
         field.check(who)
         self.grid = problem.grid(dtype=dtype) if grid is None else _fitting(grid, problem, who)
-        self.points: Sampler = Sobol(max(64, 4 * self.size)) if points is None else points
+        self.points: Sampler = field.points(self.size) if points is None else points
         self.box = Box(tuple(problem.domain.lower), tuple(problem.domain.upper))
         self._kept: tuple[int, Sampling] | None = None
         self.named_integrator = None if isinstance(integrator, Integrator) else integrator or field.usual
@@ -205,7 +209,7 @@ class INRStepper(Stepper):
         if not bool(torch.isfinite(u).all()):
             raise InputError(f"{type(self).__name__}: the field to start from is not finite at some points; correct it.")
         batch = u.shape[: -1 - self.grid.ndim]
-        found = [self._fitted_on_grid(v) for v in u.detach().reshape(-1, self.channels, *self.grid.shape)]
+        found = [self._fitted_on_grid(v, time) for v in u.detach().reshape(-1, self.channels, *self.grid.shape)]
         weights = torch.stack([row for row, _ in found]).reshape(*batch, self.size)
         return self._checked(weights, max(error for _, error in found))
 
@@ -222,16 +226,17 @@ class INRStepper(Stepper):
             raise InputError(f"{type(self).__name__}: weights of shape {tuple(given.shape)} given; (*batch, {self.size}) is expected.")
         found = [self._step(row, time, dt) for row in given.reshape(-1, self.size)]
         weights = torch.stack([step.weights for step in found]).reshape(given.shape)
-        errors = torch.tensor([(step.misfit, step.temporal) for step in found], dtype=torch.float64).amax(0)  # NaN if any is
-        return INRState(weights, float(errors[0]), float(errors[1]), sum(step.iterations for step in found))
+        errors = torch.tensor([(step.misfit, step.temporal, step.constraint) for step in found], dtype=torch.float64).amax(0)  # NaN if any is
+        misfit, temporal, constraint = errors.tolist()
+        return INRState(weights, misfit, temporal, sum(step.iterations for step in found), constraint)
 
     def check(self, state: INRState, time: float, dt: float) -> None:
         """Raise :class:`BlowUpError` for what :meth:`attempt` found from ``time`` on, unless it is good."""
         if not (state.misfit <= self.limit and bool(torch.isfinite(state.weights).all())):
+            implicit = " or integrator='implicit_midpoint' if the equation is stiff" if isinstance(self.field, NeuralField) else ""
             raise BlowUpError(
                 f"{type(self).__name__}: the step from t={time:.6g} with dt={dt:.3g} leaves a misfit of {state.misfit:.2g}, more than "
-                f"limit={self.limit:g}. Take a smaller dt (dt={dt / 4:.3g}) or integrator='implicit_midpoint' if the equation is stiff, more points, "
-                "or a wider network; states up to here are good."
+                f"limit={self.limit:g}. Take a smaller dt (dt={dt / 4:.3g}){implicit}, more points, or a wider network; states up to here are good."
             )
 
     def decode(self, state: INRState | Tensor) -> Tensor:
@@ -274,7 +279,7 @@ class INRStepper(Stepper):
             "solver": packed(self.solver),
             "points": packed(self.points),
             "options": self.options,
-            "reached": {"time": time, "misfit": state.misfit, "temporal": state.temporal, "iterations": state.iterations},
+            "reached": {"time": time, **{name: value for name, value in state._asdict().items() if name != "weights"}},
         }
         write_model(path, "INRStepper", config, {"weights": state.weights, **{f"field.{k}": v for k, v in self.field.state_dict().items()}})
 
@@ -354,7 +359,7 @@ class INRStepper(Stepper):
         if self._kept is not None and self._kept[0] == epoch and not (looking and epoch):
             return self._kept[1]
         generator = generator_of(self.seed, 1, epoch)
-        x = self.points.start(self.box, generator)
+        x, parts = self.points.start(self.box, generator), self.points.weights(self.box)
         if epoch and looking:
             x = self.points.refresh(x, self.box, lambda z: self._change(weights, z, time), generator)
         check = Sobol(CHECKS).start(self.box, generator_of(self.seed, 3, epoch))
@@ -362,12 +367,13 @@ class INRStepper(Stepper):
         def fresh(generator: torch.Generator) -> Places:
             return self._places(Uniform(self.points.n).start(self.box, generator))
 
-        sampling = Sampling(self._places(x), self._places(check), fresh)
+        sampling = Sampling(self._places(x, parts), self._places(check), fresh)
         self._kept = (epoch, sampling)
         return sampling
 
-    def _places(self, x: Tensor) -> Places:
-        return Places.at(self.field, x.to(self.network.flat.dtype))
+    def _places(self, x: Tensor, weights: Tensor | None = None) -> Places:
+        dtype = self.network.flat.dtype
+        return Places.at(self.field, x.to(dtype), None if weights is None else weights.to(dtype))
 
     @torch.no_grad()
     def _change(self, weights: Tensor, x: Tensor, time: float) -> Tensor:
@@ -375,23 +381,28 @@ class INRStepper(Stepper):
         named = self.network.named(weights)
         return torch.cat([self.network.rates(named, self._places(part).full, time)[1].norm(dim=-1) for part in x.split(CHUNK)])
 
-    def _fitted(self, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, float]:
+    def _fitted(self, function: Callable[[Tensor], Tensor], time: float = 0.0) -> tuple[Tensor, float]:
         """Weights whose field is a function of points, and how far off they are elsewhere."""
-        x = Sobol(max(self.points.n, 4 * self.size)).start(self.box, generator_of(self.seed, 0, 0)).to(self.network.flat.dtype)
+        weights = sum(p.numel() for p in self.field.given()[0].values())
+        x = Sobol(max(self.points.n, 4 * weights)).start(self.box, generator_of(self.seed, 0, 0)).to(self.network.flat.dtype)
         check = Sobol(CHECKS).start(self.box, generator_of(self.seed, 0, 1)).to(x)
-        return self._fitted_at(x, function(x), check, function(check))
+        return self._fitted_at(x, function(x), check, function(check), time)
 
-    def _fitted_on_grid(self, u: Tensor) -> tuple[Tensor, float]:
+    def _fitted_on_grid(self, u: Tensor, time: float) -> tuple[Tensor, float]:
         """Weights whose field has samples ``(channel, *space)`` on the grid; on bounded axes nothing else is known of it."""
         if all(self.grid.periodic):
-            return self._fitted(BandLimited(u, self.grid).to(self.network.flat.dtype))
+            return self._fitted(BandLimited(u, self.grid).to(self.network.flat.dtype), time)
         x = torch.stack([c.flatten() for c in self.grid.points()], -1).to(self.network.flat.dtype)
         values = u.flatten(1).T.to(x)
-        return self._fitted_at(x, values, x, values)
+        return self._fitted_at(x, values, x, values, time)
 
-    def _fitted_at(self, x: Tensor, values: Tensor, check: Tensor, wanted: Tensor) -> tuple[Tensor, float]:
-        weights = fit_values(self.network, self.field.prepared(x, rates=False), values, self.start_tolerance)
-        return weights, float((self.at(weights, check) - wanted).norm() / (wanted.norm() or 1.0))
+    def _fitted_at(self, x: Tensor, values: Tensor, check: Tensor, wanted: Tensor, time: float) -> tuple[Tensor, float]:
+        count = self.field.given()[1]
+        weights = fit_values(self.network, self.field.prepared(x, rates=False), values[:, :count], self.start_tolerance)
+        error = float((self.at(weights, check) - wanted)[:, :count].norm() / (wanted[:, :count].norm() or 1.0))
+        sampling = self._sampling(weights, time, round(time / self.dt))
+        begun = self.integrator.begin(self.network, sampling, weights, time, self.start_tolerance)
+        return begun.weights, max(error, begun.error)
 
 
 def _fitting(grid: Grid, problem: Problem, who: str) -> Grid:

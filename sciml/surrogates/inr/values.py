@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from sciml.surrogates.inr.fits import AdamFit, NaturalGradient
-from sciml.surrogates.pinn.sampling import RAD, RARD, Sobol, Uniform
+from sciml.surrogates.pinn.sampling import RAD, RARD, Gauss, Sobol, Uniform
 
-KNOWN: dict[str, type[Any]] = {kind.__name__: kind for kind in (AdamFit, NaturalGradient, RAD, RARD, Sobol, Uniform)}
+KNOWN: dict[str, type[Any]] = {kind.__name__: kind for kind in (AdamFit, Gauss, NaturalGradient, RAD, RARD, Sobol, Uniform)}
 
 
 def packed(rule: Any) -> dict[str, Any] | None:

@@ -43,8 +43,9 @@ class Face:
 
 
 def faces_of(domain: Domain) -> list[Face]:
-    """All faces that are not periodic, in the order lower, upper of each axis."""
-    return [Face(domain, i, upper) for i, pair in enumerate(domain.boundaries) if not isinstance(pair[0], Periodic) for upper in (False, True)]
+    """All faces with a Dirichlet or a Neumann condition, in the order lower, upper of each axis."""
+    pairs = enumerate(domain.boundaries)
+    return [Face(domain, i, upper) for i, pair in pairs for upper in (False, True) if isinstance(pair[upper], Dirichlet | Neumann)]
 
 
 class Ansatz(nn.Module):

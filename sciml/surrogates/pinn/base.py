@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from sciml.core.domain import check_imposed
 from sciml.core.equation import ResidualForm
 from sciml.core.errors import InputError
 from sciml.core.grid import Grid
@@ -64,6 +65,7 @@ class PointModel(nn.Module, ABC):
             raise InputError(f"{who}: a {type(problem).__name__} given; a sciml.Problem is needed, such as sciml.load_problem('burgers:raissi2019').")
         if dtype not in (torch.float32, torch.float64):
             raise InputError(f"{who}: dtype={dtype} given; torch.float64 or torch.float32 is needed.")
+        check_imposed(problem.domain.boundaries, who=who)
         self.problem, self.ndim, self.channels = problem, problem.domain.ndim, len(problem.equation.fields)
         self.start, self.end = (0.0, 0.0) if problem.steady else check_range(who, start, problem.horizon if end is None else end)
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sciml.core.domain import Boundary, Dirichlet, Neumann
+from sciml.core.domain import Boundary, Dirichlet, Free, Neumann
 from sciml.core.errors import InputError, UnsupportedError
 
 TimeValue = Callable[[Tensor], Tensor]
@@ -116,9 +116,22 @@ class MixedAxis(Axis):
         return (one, self.length * xi) if self.value_below else (self.length * (xi - 1), one)
 
 
+class OneFixedAxis(FreeAxis):
+    r"""The value 0 on one face, nothing on the other: the factor is the distance from the first."""
+
+    def __init__(self, lower: float, length: float, value_below: bool) -> None:
+        super().__init__(lower, length)
+        self.value_below = value_below
+
+    def factor(self, x: Tensor) -> Tensor | None:
+        return self.unit(x) if self.value_below else 1 - self.unit(x)
+
+
 def hard_axis(lower: float, length: float, pair: tuple[Boundary, Boundary]) -> Axis:
     """The construction for a bounded axis with these conditions."""
     fixed = [isinstance(face, Dirichlet) for face in pair]
+    if any(isinstance(face, Free) for face in pair):
+        return OneFixedAxis(lower, length, value_below=fixed[0]) if any(fixed) else FreeAxis(lower, length)
     if all(fixed):
         return FixedAxis(lower, length)
     return MixedAxis(lower, length, value_below=fixed[0]) if any(fixed) else ClosedAxis(lower, length)

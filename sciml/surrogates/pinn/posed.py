@@ -109,9 +109,10 @@ def _rates(a: Tensor, b: Tensor) -> Tensor:
     if int(torch.linalg.matrix_rank(a).min()) == a.shape[-1]:
         return torch.linalg.eigvals(-torch.linalg.solve(a, b))
     inverse, info = torch.linalg.inv_ex(b / rows)
-    values = torch.linalg.eigvals(inverse @ (a / rows))
+    regular = (info == 0).unsqueeze(-1)  # otherwise some field stands still at any rate
+    values = torch.linalg.eigvals(torch.where(regular.unsqueeze(-1), inverse, 0.0) @ (a / rows))
     large = values.abs() > 1e-9 * values.abs().amax(-1, keepdim=True)
-    found = torch.where(large & (info == 0).unsqueeze(-1), -1 / values, 0.0)
+    found = torch.where(large & regular, -1 / values, 0.0)
     return found
 
 

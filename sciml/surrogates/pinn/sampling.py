@@ -6,8 +6,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,10 @@ class Sampler(ABC):
     def start(self, box: Box, generator: torch.Generator) -> Tensor:
         """The first points, ``(n, k)`` in float64: evenly spread ones."""
         return sobol(self.n, box, generator)
+
+    def weights(self, box: Box) -> Tensor | None:
+        """The parts of the first points in a mean over the box, ``(n,)``, for those that compute integrals; None for equal ones."""
+        return None
 
     @abstractmethod
     def refresh(self, points: Tensor, box: Box, size: ResidualSize, generator: torch.Generator) -> Tensor:
@@ -160,6 +165,32 @@ class RARD(Sampler):
             return points
         new = drawn(count, box, size, self.k, self.c, self.candidates or 10 * self.n, generator)
         return torch.cat([points, new.to(points)])
+
+
+@dataclass(frozen=True)
+class Gauss(Sampler):
+    """Gauss-Legendre points along every axis, as dense on each as on the others: for what is an integral, which has their weights too.
+
+    Parameters
+    ----------
+    n : number of points at least; each axis gets as many as keep the spacings alike.
+    """
+
+    def start(self, box: Box, generator: torch.Generator) -> Tensor:
+        lines = [(torch.as_tensor(nodes) + 1) / 2 for nodes, _ in self._rules(box)]
+        return box.place(torch.stack([c.flatten() for c in torch.meshgrid(*lines, indexing="ij")], -1))
+
+    def refresh(self, points: Tensor, box: Box, size: ResidualSize, generator: torch.Generator) -> Tensor:
+        return points
+
+    def weights(self, box: Box) -> Tensor | None:
+        lines = [torch.as_tensor(weights) / 2 for _, weights in self._rules(box)]
+        return torch.stack(torch.meshgrid(*lines, indexing="ij")).prod(0).flatten()
+
+    def _rules(self, box: Box) -> list[tuple[Any, Any]]:
+        sides = [high - low for low, high in zip(box.lower, box.upper, strict=True) if high > low]
+        spacing = (math.prod(sides) / self.n) ** (1 / len(sides))
+        return [np.polynomial.legendre.leggauss(max(1, math.ceil(side / spacing - 1e-9))) for side in sides]
 
 
 def check_density(who: str, k: float, c: float, n: int, candidates: int | None) -> None:
