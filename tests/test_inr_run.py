@@ -70,7 +70,7 @@ def test_a_run_is_its_steps_and_meets_its_times(tmp_path: Path) -> None:
     with open(tmp_path / "steps.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["misfit"]) for row in rows] == [row.misfit for row in run.rows] and rows[0]["taken"] == "True"
-    assert list(rows[0]) == ["time", "dt", "misfit", "temporal", "iterations", "seconds", "taken"]
+    assert list(rows[0]) == ["time", "dt", "misfit", "temporal", "iterations", "seconds", "taken", "constraint"]
 
 
 def test_a_batch_is_one_run() -> None:

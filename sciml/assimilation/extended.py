@@ -38,10 +38,10 @@ class ExtendedKF(Assimilator):
     inflation : :math:`\rho`, by which P grows per unit of time.
     model_error : Q, what the model adds between two times of data; None for a perfect model.
 
-    A. H. Jazwinski, Stochastic Processes and Filtering Theory (1970), theorem 8.1; Joseph's form of the update: G. J. Bierman, Factorization Methods
-    for Discrete Sequential Estimation (1977), section II.
+    A. H. Jazwinski, Stochastic Processes and Filtering Theory (1970), chapter 8; Joseph's form of the update: G. J. Bierman, Factorization Methods
+    for Discrete Sequential Estimation (1977).
 
-    *Good values*: 10 for Lorenz's 40 variables observed every 0.05, 180 for his three every 0.25: errors double that much faster than F knows.
+    *Good values*: 10 for Lorenz's 40 variables observed every 0.05, 180 for his three every 0.25.
     """
 
     covariance: Covariance | Tensor | float | None = None

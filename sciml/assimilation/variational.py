@@ -33,7 +33,7 @@ class ThreeDVar(Assimilator):
 
     Gradients do not pass through the minimisation.
 
-    A. C. Lorenc, Q. J. R. Meteorol. Soc. 112 (1986) 1177, eqs. 27 and 28.
+    A. C. Lorenc, Q. J. R. Meteorol. Soc. 112 (1986) 1177.
 
     *Good values*: B a few percent of the climatological covariance, such as ``sciml.sampled_covariance(states).scaled(0.02)``.
     """
