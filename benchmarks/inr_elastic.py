@@ -113,12 +113,12 @@ def draw(out: Path, problem: sciml.Problem) -> None:
     x, y = (c.numpy() for c in problem.grid(SHAPE).points())
     instants = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
     with house_style():
-        figure = new_figure(4.0)
+        figure = new_figure(3.6)
         for axes, t in zip(figure.subplots(2, 3, sharex=True, sharey=True).flat, instants, strict=True):
             index = round(t / EVERY)
             px, py = (c + states[index, i].reshape(SHAPE) for i, c in enumerate((x, y)))
             rx, ry = (c + true[index, i].reshape(SHAPE) for i, c in enumerate((x, y)))
-            for lines in ((px[::3], py[::3]), (px[:, ::3].T, py[:, ::3].T)):
+            for lines in ((px[::6], py[::6]), (px[:, ::3].T, py[:, ::3].T)):
                 axes.plot(lines[0].T, lines[1].T, color=PALETTE[0], linewidth=0.6)
             edge = [np.concatenate([c[:, 0], c[-1], c[::-1, -1], c[0, ::-1]]) for c in (rx, ry)]
             axes.plot(*edge, color=PALETTE[1], linewidth=1.0, linestyle=(0, (3, 2)))
